@@ -1,0 +1,110 @@
+"""Concept and Avatar: what a person taught, and the rules it obeys. Source: DESIGN, "Concepts"."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from rapbot.errors import ConceptError
+from rapbot.messages import Box
+
+Key = npt.NDArray[np.float32]
+"""float32[D], L2-normalised feature of one avatar, made by one named encoder."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConceptLimits:
+    """Lengths in characters, counts per person; the configuration can change them."""
+
+    name: int = 32
+    category: int = 32
+    info: int = 500
+    avatars: int = 8
+    concepts: int = 500
+
+
+class Role(StrEnum):
+    AVATAR = "avatar"
+    COUNTEREXAMPLE = "counterexample"
+    """A region the person marked as *not* this concept: it never matches again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Avatar:
+    """One stored picture of a concept (the JPEG stays in the store until somebody asks for it).
+
+    `box` is where it was cut out of the photo it came from, in fractions of that photo.
+    """
+
+    id: int
+    concept_id: int
+    role: Role
+    encoder: str
+    box: Box
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Concept:
+    """One card: a name, a kind of thing, what the person said about it, and its avatars."""
+
+    id: int
+    owner: str
+    name: str
+    category: str
+    info: str
+    created_at: datetime
+    updated_at: datetime
+    avatars: tuple[Avatar, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NewAvatar:
+    """A picture ready to be stored: JPEG without any EXIF, and the key that `encoder` made of it."""
+
+    jpeg: bytes
+    key: Key
+    encoder: str
+    box: Box
+
+
+_FORBIDDEN = frozenset("<>\\`|\"")
+
+
+def clean_name(name: str, limits: ConceptLimits) -> str:
+    """The name as it is stored: NFC, single spaces, no brackets around it.
+
+    Raises ConceptError when it is empty, too long or holds control characters or < > \\ ` | ".
+    """
+    text = unicodedata.normalize("NFC", " ".join(name.split())).strip("<> ")
+    if not any(unicodedata.category(c)[0] in "LNS" for c in text):
+        raise ConceptError("A name needs at least one letter, digit or symbol.")
+    if len(text) > limits.name:
+        raise ConceptError(f"That name has {len(text)} characters; the limit is {limits.name}.")
+    if any(c in _FORBIDDEN or (unicodedata.category(c) in {"Cc", "Cf", "Co", "Cs"} and c not in "\u200d\ufe0f") for c in text):
+        raise ConceptError('A name cannot hold the characters < > \\ ` | " or invisible ones.')
+    if text.startswith(("/", "@", "#")):
+        raise ConceptError("A name cannot start with / @ or #.")
+    return text
+
+
+def clean_text(text: str, limit: int, what: str) -> str:
+    """`text` in NFC with single spaces and no control characters.
+
+    Raises ConceptError over `limit` characters.
+    """
+    visible = "".join(c if unicodedata.category(c) not in {"Cc", "Cs", "Co"} else " " for c in text)
+    cleaned = unicodedata.normalize("NFC", " ".join(visible.split()))
+    if len(cleaned) > limit:
+        raise ConceptError(f"The {what} has {len(cleaned)} characters; the limit is {limit}.")
+    return cleaned
+
+
+def fold_name(name: str) -> str:
+    """The form in which two names are the same: case, width and surrounding space do not count."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())

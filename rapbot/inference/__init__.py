@@ -1,0 +1,1 @@
+"""Queue, worker, detect, encode, retrieve, generate."""

@@ -1,0 +1,168 @@
+"""Job and Answer: what travels to the worker and back. Both are plain picklable values.
+
+A job carries everything the worker needs, so the worker is stateless and any replica can take any job.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from rapbot.messages import WHOLE, Box, Sighting
+
+
+class Task(StrEnum):
+    """What is wanted of the model."""
+
+    ENCODE = "encode"
+    """Make an avatar (JPEG + key) out of a photo; no text is generated."""
+    CAPTION = "caption"
+    DESCRIBE = "describe"
+    QUESTION = "question"
+    """The person's own words, with or without a photo."""
+    RECOGNISE = "recognise"
+    """Is one concept in the photo? Yes or no, with its box."""
+    LOCATE = "locate"
+    """Where is one concept? Box and words."""
+    FIND = "find"
+    """Which concepts are here? All sightings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A visible concept, as the prompt needs it."""
+
+    concept_id: int
+    name: str
+    category: str
+    info: str
+    owner_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRow:
+    """What an id of the FAISS index stands for."""
+
+    avatar_id: int
+    concept_id: int
+    counterexample: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VisibleConcepts:
+    """Everything a job may name: cards, and the avatars' keys as a serialized FAISS index.
+
+    `index` is `faiss.serialize_index(...)` of an IndexIDMap2 over IndexFlatL2, float32[N, D], ids = avatar ids;
+    empty bytes when there are no keys.
+    """
+
+    cards: tuple[Card, ...] = ()
+    rows: tuple[IndexRow, ...] = ()
+    index: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One earlier exchange of the chat."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    id: str
+    person: str
+    """Whose turn it counts as in the fair queue."""
+    task: Task
+    text: str = ""
+    photo: bytes | None = None
+    concepts: VisibleConcepts = field(default_factory=VisibleConcepts)
+    mentioned: tuple[int, ...] = ()
+    """Concepts named in the text (or meant by it: "what is she eating?"), first named first."""
+    history: tuple[Turn, ...] = ()
+    box: Box | None = None
+    """ENCODE: the part of the photo that shows the concept; None lets the worker choose."""
+    category: str = ""
+    """ENCODE: what kind of thing the avatar shows, as far as known."""
+    options: tuple[str, ...] = ()
+    """QUESTION: answer choices to be scored by the model's likelihood instead of generating."""
+    deadline: float = 60.0
+    """Seconds of work after which the worker is stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A word for what a region shows; `probability` in [0, 1]."""
+
+    word: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A part of the photo that was looked at. `whole` marks the whole picture."""
+
+    box: Box
+    whole: bool = False
+    score: float = 0.0
+    """How much this window looks like a thing (the detector's own scale)."""
+    tags: tuple[Tag, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A region beside its nearest avatar, accepted or not: the material of *Why?*."""
+
+    region: int
+    concept_id: int
+    avatar_id: int
+    distance: float
+    confidence: float
+    accepted: bool
+    reason: str = ""
+    """Why it was not accepted ("too far", "another concept fits better", "you said it is not")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What the eyes found in one photo. `width` and `height` are pixels of the upright picture."""
+
+    width: int
+    height: int
+    regions: tuple[Region, ...] = ()
+    sightings: tuple[Sighting, ...] = ()
+    """Accepted, at most one per concept, best first."""
+    candidates: tuple[Candidate, ...] = ()
+    """Best first; holds the rejected ones as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedAvatar:
+    """Answer of an ENCODE job. `key` is float32[D] as bytes."""
+
+    jpeg: bytes
+    key: bytes
+    encoder: str
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`text` marks concept names as <Name>, as the RAP prompt does; people see it without brackets."""
+
+    job_id: str
+    text: str = ""
+    scene: Scene | None = None
+    avatar: EncodedAvatar | None = None
+    picture: bytes | None = None
+    """JPEG of the photo with boxes and names, when something was found."""
+    named: tuple[int, ...] = ()
+    """Concepts that the text names."""
+    option_scores: tuple[float, ...] = ()
+    timings: dict[str, float] = field(default_factory=dict)
+    """Seconds per stage: decode, detect, encode, retrieve, generate, draw."""
+
+
+def whole_or(box: Box | None) -> Box:
+    return WHOLE if box is None else box

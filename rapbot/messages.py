@@ -1,0 +1,144 @@
+"""The words core and adapters speak: plain frozen values, no platform, no model, no database.
+
+Follow them through the program: an adapter builds a `Request`, `Assistant` answers with a `Reply`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """The person who acts.
+
+    `id` is unique over all platforms ("telegram:4711", "discord:42", "local:me") and owns concepts.
+    """
+
+    id: str
+    display_name: str = ""
+    language: str | None = None
+
+
+class ChatKind(StrEnum):
+    PRIVATE = "private"
+    GROUP = "group"
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """The place of a message; follow-up questions refer to the last photo of the same chat."""
+
+    id: str
+    kind: ChatKind = ChatKind.PRIVATE
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A picture file exactly as it was received: undecoded, untrusted bytes."""
+
+    data: bytes
+    file_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in fractions of the upright picture: 0 <= left < right <= 1, origin at the top left."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def area(self) -> float:
+        return max(0.0, self.right - self.left) * max(0.0, self.bottom - self.top)
+
+    def pixels(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """(left, top, right, bottom) in whole pixels, never empty."""
+        left = min(int(self.left * width), width - 1)
+        top = min(int(self.top * height), height - 1)
+        right = max(left + 1, min(width, round(self.right * width)))
+        bottom = max(top + 1, min(height, round(self.bottom * height)))
+        return left, top, right, bottom
+
+
+WHOLE = Box(0.0, 0.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One concept found in a photo.
+
+    `distance` is the Euclidean distance of L2-normalised keys (0 = same picture, 2 = opposite);
+    `confidence` in [0, 1] is calibrated: 0.5 is the acceptance threshold.
+    """
+
+    concept_id: int
+    name: str
+    box: Box
+    distance: float
+    confidence: float
+    avatar_id: int
+    region: int
+    """Position of the region in `Scene.regions`."""
+    owner_name: str | None = None
+    """Whose concept it is, when it is shared with a group by somebody else."""
+
+
+class Stage(StrEnum):
+    """What the program is doing for a waiting person, in this order."""
+
+    QUEUED = "queued"
+    LOOKING = "looking"
+    RECALLING = "recalling"
+    WRITING = "writing"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Something to tell a waiting person; `position` is the number of jobs ahead while queued."""
+
+    stage: Stage
+    position: int = 0
+
+
+ProgressListener = Callable[[Progress], None]
+"""Called on the event loop; must return at once."""
+
+
+class Action(StrEnum):
+    """What a person may do with an answer; adapters show these as buttons."""
+
+    WRONG = "wrong"
+    WHY = "why"
+    EDIT = "edit"
+    UNDO = "undo"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a person sent, on any platform."""
+
+    actor: Actor
+    chat: Chat
+    text: str = ""
+    photos: tuple[Photo, ...] = ()
+    reply_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the person gets. `text` is plain text without markup; names stand without brackets."""
+
+    text: str
+    picture: bytes | None = None
+    """JPEG with the found concepts drawn on it."""
+    sightings: tuple[Sighting, ...] = ()
+    actions: tuple[Action, ...] = ()
+    answer_id: str | None = None
+    """Refers to this answer in `Assistant.why` and `Assistant.wrong`."""
+    timings: dict[str, float] = field(default_factory=dict)
+    """Seconds per stage."""
