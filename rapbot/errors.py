@@ -31,7 +31,9 @@ class ConceptError(RapbotError):
 
 class NameTaken(ConceptError):
     def __init__(self, name: str) -> None:
-        super().__init__(f"You already taught me {name}. Use /edit to change it or /addphoto to show me another picture.")
+        super().__init__(
+            f"You already taught me {name}. Use /edit to change it or /addphoto to show me another picture."
+        )
         self.name = name
 
 
@@ -48,6 +50,13 @@ class NameUnknown(ConceptError):
 class NothingToUndo(ConceptError):
     def __init__(self) -> None:
         super().__init__("There is nothing to undo.")
+
+
+class Gone(ConceptError):
+    """A concept or picture asked for by its id is not there (any more), or belongs to somebody else."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"That {what} is not there any more.")
 
 
 class StoreError(RapbotError):

@@ -140,5 +140,9 @@ class Reply:
     actions: tuple[Action, ...] = ()
     answer_id: str | None = None
     """Refers to this answer in `Assistant.why` and `Assistant.wrong`."""
+    named: tuple[int, ...] = ()
+    """Ids of the concepts that the text names."""
+    option_scores: tuple[float, ...] = ()
+    """Log-likelihood of each answer choice, where choices were given."""
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds per stage."""

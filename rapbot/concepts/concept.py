@@ -10,6 +10,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
+from rapbot.config import LimitSettings
 from rapbot.errors import ConceptError
 from rapbot.messages import Box
 
@@ -26,6 +27,19 @@ class ConceptLimits:
     info: int = 500
     avatars: int = 8
     concepts: int = 500
+    counterexamples: int = 32
+    """Per concept; the oldest make room for new ones."""
+
+    @classmethod
+    def of(cls, limits: LimitSettings) -> ConceptLimits:
+        """The limits of the configuration."""
+        return cls(
+            limits.name_characters,
+            limits.category_characters,
+            limits.info_characters,
+            limits.avatars_per_concept,
+            limits.concepts_per_person,
+        )
 
 
 class Role(StrEnum):
@@ -73,7 +87,9 @@ class NewAvatar:
     box: Box
 
 
-_FORBIDDEN = frozenset("<>\\`|\"")
+_FORBIDDEN = frozenset('<>\\`|"')
+_INVISIBLE = frozenset({"Cc", "Cf", "Co", "Cs"})
+_EMOJI_GLUE = "\u200d\ufe0f"
 
 
 def clean_name(name: str, limits: ConceptLimits) -> str:
@@ -86,7 +102,8 @@ def clean_name(name: str, limits: ConceptLimits) -> str:
         raise ConceptError("A name needs at least one letter, digit or symbol.")
     if len(text) > limits.name:
         raise ConceptError(f"That name has {len(text)} characters; the limit is {limits.name}.")
-    if any(c in _FORBIDDEN or (unicodedata.category(c) in {"Cc", "Cf", "Co", "Cs"} and c not in "\u200d\ufe0f") for c in text):
+    hidden = (c for c in text if unicodedata.category(c) in _INVISIBLE and c not in _EMOJI_GLUE)
+    if not _FORBIDDEN.isdisjoint(text) or any(hidden):
         raise ConceptError('A name cannot hold the characters < > \\ ` | " or invisible ones.')
     if text.startswith(("/", "@", "#")):
         raise ConceptError("A name cannot start with / @ or #.")

@@ -8,7 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from rapbot.messages import WHOLE, Box, Sighting
+from rapbot.concepts.visible import Card as Card
+from rapbot.concepts.visible import IndexRow as IndexRow
+from rapbot.concepts.visible import VisibleConcepts as VisibleConcepts
+from rapbot.messages import Box, Sighting
 
 
 class Task(StrEnum):
@@ -26,39 +29,8 @@ class Task(StrEnum):
     """Where is one concept? Box and words."""
     FIND = "find"
     """Which concepts are here? All sightings."""
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """A visible concept, as the prompt needs it."""
-
-    concept_id: int
-    name: str
-    category: str
-    info: str
-    owner_name: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class IndexRow:
-    """What an id of the FAISS index stands for."""
-
-    avatar_id: int
-    concept_id: int
-    counterexample: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class VisibleConcepts:
-    """Everything a job may name: cards, and the avatars' keys as a serialized FAISS index.
-
-    `index` is `faiss.serialize_index(...)` of an IndexIDMap2 over IndexFlatL2, float32[N, D], ids = avatar ids;
-    empty bytes when there are no keys.
-    """
-
-    cards: tuple[Card, ...] = ()
-    rows: tuple[IndexRow, ...] = ()
-    index: bytes = b""
+    EXPLAIN = "explain"
+    """Draw the numbered regions of an earlier answer on its photo; no model is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +59,10 @@ class Job:
     """ENCODE: what kind of thing the avatar shows, as far as known."""
     options: tuple[str, ...] = ()
     """QUESTION: answer choices to be scored by the model's likelihood instead of generating."""
+    scene: Scene | None = None
+    """EXPLAIN: what an earlier job saw in this photo."""
+    picture: bool = True
+    """Whether the answer should carry the photo with boxes and names drawn on it."""
     deadline: float = 60.0
     """Seconds of work after which the worker is stopped."""
 
@@ -145,6 +121,8 @@ class EncodedAvatar:
     key: bytes
     encoder: str
     box: Box
+    tags: tuple[Tag, ...] = ()
+    """Words for what it shows, when the worker looked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +141,3 @@ class Answer:
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds per stage: decode, detect, encode, retrieve, generate, draw."""
 
-
-def whole_or(box: Box | None) -> Box:
-    return WHOLE if box is None else box

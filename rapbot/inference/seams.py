@@ -21,11 +21,19 @@ class Views:
     tags: tuple[tuple[Tag, ...], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What to look for in a picture: kinds of thing, and keys float32[A, D] of avatars (either may be empty)."""
+
+    categories: tuple[str, ...]
+    keys: npt.NDArray[np.float32]
+
+
 class Detector(Protocol):
     """Where something may be. The first region of each picture is always the whole picture."""
 
-    def detect(self, pictures: Sequence[Image.Image], categories: Sequence[Sequence[str]]) -> list[list[Region]]:
-        """Regions for each upright RGB picture, best first; `categories[i]` are the kinds of thing to look for in picture i."""
+    def detect(self, pictures: Sequence[Image.Image], targets: Sequence[Target]) -> list[list[Region]]:
+        """Regions for each upright RGB picture, best first; `targets[i]` is what to look for in picture i."""
         ...
 
 

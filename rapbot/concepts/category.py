@@ -1,0 +1,47 @@
+"""What kind of thing a concept is, read off the sentence that introduces it ("A white and gray dog." -> "dog")."""
+
+from __future__ import annotations
+
+import re
+
+_COPULA = re.compile(r"\b(?:is|was|are)\s+(?=(?:an?|the|my|our|his|her|their|one of)\b)", re.I)
+_DETERMINER = re.compile(r"^(?:this is|it'?s|it is|he'?s|she'?s|an?|the|my|our|his|her|their|one of|some|another)\s+", re.I)
+_STOP = frozenset(
+    "with who whose which that in on from of for by at is was are has have had and, named called to near about under over behind "
+    "beside without inside since because but lives loves likes eats sleeps belongs made bought given used worn he she it they "
+    "i we does can will comes goes gets got".split()
+)
+_WORD = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*")
+
+
+def guess_category(info: str) -> str:
+    """The head noun of the first sentence, in lower case; "" when there is none to be seen."""
+    first = re.split(r"[.!?;\n]", info.strip(), maxsplit=1)[0]
+    copula = _COPULA.search(first)
+    if copula:
+        first = first[copula.end() :]
+    phrase = _strip_determiners(first)
+    if phrase == first and not copula:
+        return ""
+    words: list[str] = []
+    commas = 0
+    for piece in re.split(r"[:()]", phrase, maxsplit=1)[0].split():
+        word = piece.strip(",'\"").casefold()
+        if word in _STOP or not _WORD.fullmatch(word):
+            break
+        if words and word.endswith("ed") and len(word) > 4 and words[-1] != "and":
+            break
+        words.append(word)
+        if piece.endswith(",") and len(words) > 1 and not commas:  # "a white dog, very old": what follows is no noun
+            break
+        commas += piece.endswith(",")
+    while words and words[-1] in {"and", "or"}:
+        words.pop()
+    return words[-1] if words else ""
+
+
+def _strip_determiners(phrase: str) -> str:
+    text = phrase.strip()
+    while (shorter := _DETERMINER.sub("", text, count=1)) != text:
+        text = shorter
+    return text

@@ -1,0 +1,88 @@
+"""The tables, built by numbered steps; each is a plain function, collected by `@migration` and recorded once done."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import aiosqlite
+
+from rapbot.errors import StoreError
+
+Migration = Callable[[aiosqlite.Connection], Awaitable[None]]
+
+MIGRATIONS: list[Migration] = []
+
+
+def migration(function: Migration) -> Migration:
+    """Registers a step; steps run in the order of the file and are never edited once released."""
+    MIGRATIONS.append(function)
+    return function
+
+
+async def migrate(db: aiosqlite.Connection, path: Path) -> None:
+    """Bring the database up to date, in one transaction; `path` is only for the error's sentence.
+
+    Raises StoreError when the file was written by a newer program: its tables may mean something else by now.
+    """
+    if not await _missing(db, path):
+        return
+    await db.execute("BEGIN IMMEDIATE")
+    await db.execute("CREATE TABLE IF NOT EXISTS migrations (name TEXT PRIMARY KEY, applied_at TEXT NOT NULL) STRICT")
+    # Asked again under the lock: another process may have been quicker.
+    for function in await _missing(db, path):
+        await function(db)
+        await db.execute("INSERT INTO migrations VALUES (?, datetime('now'))", (function.__name__,))
+    await db.commit()
+
+
+async def _missing(db: aiosqlite.Connection, path: Path) -> list[Migration]:
+    tables = await db.execute_fetchall("SELECT 1 FROM sqlite_schema WHERE name = 'migrations'")
+    done = {name for (name,) in await db.execute_fetchall("SELECT name FROM migrations")} if tables else set()
+    if unknown := done - {function.__name__ for function in MIGRATIONS}:
+        raise StoreError(
+            f"The database {path} was written by a newer rapbot (it has the step {max(unknown)}). "
+            "Update rapbot, or point it to another database."
+        )
+    return [function for function in MIGRATIONS if function.__name__ not in done]
+
+
+@migration
+async def m001_initial(db: aiosqlite.Connection) -> None:
+    """Cards, pictures and keys.
+
+    Photos have a table of their own so that reading cards or keys never walks over JPEGs; keys are clustered by
+    owner (WITHOUT ROWID), because they are always read one whole person at a time. Ids are never used twice
+    (AUTOINCREMENT): an old button must not hit a new concept. Times are seconds since 1970, UTC.
+    """
+    for statement in (
+        # `revision` counts the changes of the whole database, so the revisions of a person who was erased and
+        # comes back still grow; `erased` is its value at the last erasure: the revision of everybody unknown.
+        "CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT",
+        "INSERT INTO counters VALUES ('revision', 0), ('erased', 0), ('traces', 0)",
+        "CREATE TABLE owners (no INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,"
+        " revision INTEGER NOT NULL) STRICT",
+        "CREATE TABLE concepts (id INTEGER PRIMARY KEY AUTOINCREMENT,"
+        " owner_no INTEGER NOT NULL REFERENCES owners (no) ON DELETE CASCADE,"
+        " name TEXT NOT NULL, folded TEXT NOT NULL, category TEXT NOT NULL, info TEXT NOT NULL,"
+        " created_at REAL NOT NULL, updated_at REAL NOT NULL, UNIQUE (owner_no, folded)) STRICT",
+        "CREATE TABLE avatars (id INTEGER PRIMARY KEY AUTOINCREMENT,"
+        " owner_no INTEGER NOT NULL REFERENCES owners (no) ON DELETE CASCADE,"
+        " concept_id INTEGER NOT NULL REFERENCES concepts (id) ON DELETE CASCADE,"
+        " role TEXT NOT NULL CHECK (role IN ('avatar', 'counterexample')), encoder TEXT NOT NULL,"
+        " box_left REAL NOT NULL, box_top REAL NOT NULL, box_right REAL NOT NULL, box_bottom REAL NOT NULL,"
+        " created_at REAL NOT NULL, UNIQUE (owner_no, id)) STRICT",
+        "CREATE INDEX avatars_of_concept ON avatars (concept_id)",
+        "CREATE TABLE photos (avatar_id INTEGER PRIMARY KEY REFERENCES avatars (id) ON DELETE CASCADE,"
+        " jpeg BLOB NOT NULL) STRICT",
+        "CREATE TABLE keys (owner_no INTEGER NOT NULL, avatar_id INTEGER NOT NULL, key BLOB NOT NULL,"
+        " PRIMARY KEY (owner_no, avatar_id),"
+        " FOREIGN KEY (owner_no, avatar_id) REFERENCES avatars (owner_no, id) ON DELETE CASCADE)"
+        " STRICT, WITHOUT ROWID",
+        # The last change of each person, for Undo. It holds words only of a concept that still exists.
+        "CREATE TABLE journal (owner_no INTEGER PRIMARY KEY REFERENCES owners (no) ON DELETE CASCADE,"
+        " kind TEXT NOT NULL, concept_id INTEGER NOT NULL REFERENCES concepts (id) ON DELETE CASCADE,"
+        " avatar_id INTEGER REFERENCES avatars (id) ON DELETE CASCADE,"
+        " name TEXT, category TEXT, info TEXT, updated_at REAL) STRICT",
+    ):
+        await db.execute(statement)

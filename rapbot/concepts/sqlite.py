@@ -1,0 +1,188 @@
+"""The store in one SQLite file. Safe with several processes on the same file: nothing is remembered in between.
+
+Two connections, each with a thread of its own (aiosqlite): reading never waits for a write (WAL mode).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiosqlite
+
+from rapbot.concepts.concept import ConceptLimits
+from rapbot.concepts.migrations import migrate
+from rapbot.concepts.sqlite_changes import Transaction, apply
+from rapbot.concepts.sqlite_errors import store_errors
+from rapbot.concepts.sqlite_rows import CollectionRows, collection, current_revision, read_concept, read_rows
+from rapbot.concepts.store import Change, Changed, Collection, EraseOwner
+from rapbot.errors import Gone, StoreError
+
+_log = logging.getLogger(__name__)
+
+
+class SqliteConceptStore:
+    """A `ConceptStore`; made by `open`."""
+
+    def __init__(
+        self,
+        path: Path,
+        encoder: str,
+        limits: ConceptLimits,
+        reader: aiosqlite.Connection,
+        writer: aiosqlite.Connection,
+    ) -> None:
+        self._path = path
+        self._encoder = encoder
+        self._limits = limits
+        self._reader = reader
+        self._writer = writer
+        self._reading = asyncio.Lock()
+        self._writing = asyncio.Lock()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, path: Path, encoder: str, limits: ConceptLimits | None = None, *, busy_timeout: float = 5.0
+    ) -> AsyncIterator[SqliteConceptStore]:
+        """Opens (or makes) the database at `path`; `encoder` names the encoder whose keys are to be read.
+
+        `busy_timeout` is how many seconds to wait for another process that is writing. Raises StoreCorrupt for a
+        damaged file and StoreError for one that cannot be opened or that a newer program wrote; neither is changed.
+        """
+        _make_private_file(path)
+        async with contextlib.AsyncExitStack() as connections:
+            with store_errors(path):
+                writer = await connections.enter_async_context(aiosqlite.connect(path, isolation_level=None))
+                await _prepare(writer, busy_timeout)
+                await migrate(writer, path)
+                reader = await connections.enter_async_context(aiosqlite.connect(path, isolation_level=None))
+                await _prepare(reader, busy_timeout)
+                await reader.execute("PRAGMA query_only = ON")
+            store = cls(path, encoder, limits or ConceptLimits(), reader, writer)
+            async with store._writing:
+                await store._wipe_traces()
+            yield store
+
+    async def read(self, owner: str, known_revision: int | None = None) -> Collection | None:
+        """See `ConceptStore.read`."""
+        async with self._reading:
+            with store_errors(self._path):
+                try:
+                    # One transaction, so that card, pictures and keys are of the same moment.
+                    await self._reader.execute("BEGIN")
+                    owner_no, revision = await current_revision(self._reader, owner)
+                    if revision == known_revision:
+                        return None
+                    rows = CollectionRows(revision)
+                    if owner_no is not None:
+                        rows = await read_rows(self._reader, owner_no, revision)
+                finally:
+                    await self._reader.rollback()
+        return await asyncio.to_thread(collection, owner, rows, self._encoder)
+
+    async def write(self, owner: str, change: Change) -> Changed:
+        """See `ConceptStore.write`."""
+        async with self._writing:
+            with store_errors(self._path):
+                changed = await self._write(owner, change)
+            await self._wipe_traces()
+            return changed
+
+    async def photo(self, owner: str, avatar_id: int) -> bytes:
+        """See `ConceptStore.photo`."""
+        async with self._reading:
+            with store_errors(self._path):
+                rows = await self._reader.execute_fetchall(
+                    "SELECT jpeg FROM photos JOIN avatars ON avatars.id = avatar_id JOIN owners ON no = owner_no"
+                    " WHERE avatar_id = ? AND owners.id = ?",
+                    (avatar_id, owner),
+                )
+        for (jpeg,) in rows:
+            return bytes(jpeg)
+        raise Gone("photo")
+
+    async def _write(self, owner: str, change: Change) -> Changed:
+        db = self._writer
+        try:
+            await db.execute("BEGIN IMMEDIATE")
+            revision = await _next_revision(db)
+            transaction = Transaction(db, owner, await _owner_no(db, owner, revision), self._limits, time.time())
+            await apply(transaction, change)
+            if isinstance(change, EraseOwner):
+                await db.execute("UPDATE counters SET value = ? WHERE name = 'erased'", (revision,))
+            if transaction.leaves_traces:
+                await db.execute("UPDATE counters SET value = 1 WHERE name = 'traces'")
+            number = transaction.concept_id
+            concept = None if number is None else await read_concept(db, owner, number)
+            await db.commit()
+        except BaseException:  # also when the waiting task was cancelled
+            await db.rollback()
+            raise
+        return Changed(revision, concept, transaction.undone, tuple(transaction.avatar_ids))
+
+    async def _wipe_traces(self) -> None:
+        """Make sure that what was deleted is in no byte of the file or its WAL.
+
+        `secure_delete` zeroes deleted rows, but not the copies of rows that SQLite leaves in the unused part of a
+        page when it moves them to another page (measured: about one row in a thousand). VACUUM writes every page
+        anew: about 0.4 s per 100 MB. The work stays noted in the file, so a crash or a full disk only puts it off.
+        """
+        db = self._writer
+        try:
+            ((owed,),) = await db.execute_fetchall("SELECT value FROM counters WHERE name = 'traces'")
+            if not owed:
+                return
+            await db.execute("VACUUM")
+            ((busy, _, _),) = await db.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+            if not busy:
+                await db.execute("UPDATE counters SET value = 0 WHERE name = 'traces'")
+        except sqlite3.Error as error:
+            # What the person asked for is done and committed; the next write or start tries this again.
+            _log.warning("Deleted rows are not wiped from the file yet: %s", error)
+
+
+def _make_private_file(path: Path) -> None:
+    """Only this account may read what people teach; SQLite gives WAL and shm the same rights as the file."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o600)
+    except OSError as error:
+        raise StoreError(f"The database {path} cannot be made: {error.strerror}.") from error
+
+
+async def _prepare(db: aiosqlite.Connection, busy_timeout: float) -> None:
+    await db.execute(f"PRAGMA busy_timeout = {int(busy_timeout * 1000)}")
+    await db.execute_fetchall("PRAGMA journal_mode = WAL")
+    # FULL: what was acknowledged ("I'll remember Lala") survives a power cut. Writes come at a person's pace.
+    await db.execute("PRAGMA synchronous = FULL")
+    await db.execute("PRAGMA foreign_keys = ON")
+    await db.execute_fetchall("PRAGMA secure_delete = ON")
+
+
+async def _next_revision(db: aiosqlite.Connection) -> int:
+    rows = await db.execute_fetchall(
+        "UPDATE counters SET value = value + 1 WHERE name = 'revision' RETURNING value",
+    )
+    ((revision,),) = rows
+    return int(revision)
+
+
+async def _owner_no(db: aiosqlite.Connection, owner: str, revision: int) -> int:
+    rows = await db.execute_fetchall(
+        "INSERT INTO owners (id, revision) VALUES (?, ?)"
+        " ON CONFLICT (id) DO UPDATE SET revision = excluded.revision RETURNING no",
+        (owner, revision),
+    )
+    ((owner_no,),) = rows
+    return int(owner_no)

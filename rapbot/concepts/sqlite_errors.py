@@ -1,0 +1,43 @@
+"""What SQLite says went wrong, in the sentence a person can act on."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rapbot.errors import DiskFull, StoreCorrupt, StoreError
+
+
+@contextmanager
+def store_errors(path: Path) -> Iterator[None]:
+    """Turns errors of sqlite3 into StoreError and its kinds. Source: https://sqlite.org/rescode.html."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise explained(error, path) from error
+
+
+def explained(error: sqlite3.Error, path: Path) -> StoreError:
+    # The low byte is the kind; the rest tells which system call it was.
+    code = getattr(error, "sqlite_errorcode", None)
+    match code if code is None else code & 0xFF:
+        case sqlite3.SQLITE_FULL:
+            return DiskFull()
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return StoreCorrupt(
+                f"The database {path} is damaged. I left it as it is. Put a backup in its place, or move it away "
+                "to start empty; `sqlite3 FILE .recover` often saves most of a damaged file."
+            )
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return StoreError("Another program is writing to the database. Nothing was changed; please try again.")
+        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
+            return StoreError(f"The database {path} cannot be opened for writing. Check its folder and permissions.")
+        case sqlite3.SQLITE_IOERR:
+            return StoreError(
+                f"The disk did not take or give the data of {path} (a quota, a file size limit or a failing disk). "
+                "Nothing was changed."
+            )
+        case _:
+            return StoreError(f"The database {path} cannot be used: {error}.")

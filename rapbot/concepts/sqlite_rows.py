@@ -1,0 +1,107 @@
+"""Rows of the SQLite tables, read and turned into concepts and keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import aiosqlite
+import numpy as np
+
+from rapbot.concepts.concept import Avatar, Concept, Role
+from rapbot.concepts.store import Collection, KeyTable
+from rapbot.messages import Box
+
+Row = Sequence[Any]
+"""One row as sqlite3 returns it: a tuple whose types the STRICT tables guarantee."""
+
+_CONCEPT = "SELECT id, name, category, info, created_at, updated_at FROM concepts"
+_AVATAR = "SELECT id, concept_id, role, encoder, box_left, box_top, box_right, box_bottom, created_at FROM avatars"
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionRows:
+    """What one read brings from the database thread, as it comes: turned into values elsewhere."""
+
+    revision: int
+    concepts: tuple[Row, ...] = ()
+    avatars: tuple[Row, ...] = ()
+    keys: tuple[Row, ...] = ()
+
+
+async def current_revision(db: aiosqlite.Connection, owner: str) -> tuple[int | None, int]:
+    """(number of the owner, or None for a stranger; revision)."""
+    for owner_no, revision in await db.execute_fetchall("SELECT no, revision FROM owners WHERE id = ?", (owner,)):
+        return owner_no, revision
+    ((revision,),) = await db.execute_fetchall("SELECT value FROM counters WHERE name = 'erased'")
+    return None, revision
+
+
+async def read_rows(db: aiosqlite.Connection, owner_no: int, revision: int) -> CollectionRows:
+    """All rows of one person, in order of their ids. Call it inside a transaction."""
+    concepts = await db.execute_fetchall(f"{_CONCEPT} WHERE owner_no = ? ORDER BY id", (owner_no,))
+    avatars = await db.execute_fetchall(f"{_AVATAR} WHERE owner_no = ? ORDER BY id", (owner_no,))
+    keys = await db.execute_fetchall(
+        "SELECT avatar_id, key FROM keys WHERE owner_no = ? ORDER BY avatar_id", (owner_no,)
+    )
+    return CollectionRows(revision, tuple(concepts), tuple(avatars), tuple(keys))
+
+
+async def read_concept(db: aiosqlite.Connection, owner: str, concept_id: int) -> Concept | None:
+    rows = tuple(await db.execute_fetchall(f"{_CONCEPT} WHERE id = ?", (concept_id,)))
+    if not rows:
+        return None
+    avatars = await db.execute_fetchall(f"{_AVATAR} WHERE concept_id = ? ORDER BY id", (concept_id,))
+    return _concept(owner, rows[0], tuple(map(_avatar, avatars)))
+
+
+def collection(owner: str, rows: CollectionRows, encoder: str) -> Collection:
+    """Pure work on rows: some milliseconds for a thousand concepts, so the store does it off the event loop."""
+    avatars: dict[int, list[Avatar]] = {}
+    by_id: dict[int, Avatar] = {}
+    for row in rows.avatars:
+        avatar = _avatar(row)
+        by_id[avatar.id] = avatar
+        avatars.setdefault(avatar.concept_id, []).append(avatar)
+    concepts = tuple(_concept(owner, row, avatars.get(row[0], ())) for row in rows.concepts)
+    return Collection(owner, rows.revision, concepts, _key_table(rows.keys, by_id, encoder))
+
+
+def _key_table(rows: Iterable[Row], avatars: dict[int, Avatar], encoder: str) -> KeyTable:
+    kept: list[Avatar] = []
+    blobs: list[bytes] = []
+    stale: list[int] = []
+    for avatar_id, blob in rows:
+        avatar = avatars[avatar_id]
+        # A key of another length cannot stand in the same table, whatever its label says.
+        if avatar.encoder != encoder or (blobs and len(blob) != len(blobs[0])):
+            stale.append(avatar_id)
+            continue
+        kept.append(avatar)
+        blobs.append(blob)
+    if not kept:
+        return KeyTable.empty(encoder, tuple(stale))
+    return KeyTable(
+        np.array([avatar.id for avatar in kept], np.int64),
+        np.array([avatar.concept_id for avatar in kept], np.int64),
+        np.array([avatar.role is Role.COUNTEREXAMPLE for avatar in kept], np.bool_),
+        np.frombuffer(b"".join(blobs), np.dtype("<f4")).reshape(len(kept), -1).astype(np.float32, copy=False),
+        encoder,
+        tuple(stale),
+    )
+
+
+def _concept(owner: str, row: Row, avatars: Iterable[Avatar]) -> Concept:
+    number, name, category, info, created, updated = row
+    return Concept(number, owner, name, category, info, _moment(created), _moment(updated), tuple(avatars))
+
+
+def _avatar(row: Row) -> Avatar:
+    number, concept_id, role, encoder, left, top, right, bottom, created = row
+    return Avatar(number, concept_id, Role(role), encoder, Box(left, top, right, bottom), _moment(created))
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

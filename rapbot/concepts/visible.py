@@ -1,0 +1,38 @@
+"""What may be named for one message: the visible concepts, as plain picklable values a job can carry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A visible concept, as the prompt needs it."""
+
+    concept_id: int
+    name: str
+    category: str
+    info: str
+    owner_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRow:
+    """What an id of the FAISS index stands for."""
+
+    avatar_id: int
+    concept_id: int
+    counterexample: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VisibleConcepts:
+    """Everything a job may name: cards, and the avatars' keys as a serialized FAISS index.
+
+    `index` is `faiss.serialize_index(...)` of an IndexIDMap2 over IndexFlatL2, float32[N, D], ids = avatar ids;
+    empty bytes when there are no keys.
+    """
+
+    cards: tuple[Card, ...] = ()
+    rows: tuple[IndexRow, ...] = ()
+    index: bytes = b""

@@ -1,0 +1,169 @@
+"""Settings: defaults, then a TOML file, then `RAPBOT_*` environment variables, then command-line options.
+
+Unknown keys are refused with the nearest valid name, so that a typing error never silently does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from rapidfuzz import fuzz, process
+
+from rapbot.errors import ConfigError
+
+ENV_PREFIX = "RAPBOT_"
+CONFIG_VARIABLE = "RAPBOT_CONFIG"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class WebSettings(_Section):
+    """The local page."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(7860, ge=0, le=65535)
+    open_browser: bool = True
+
+
+class WorkerSettings(_Section):
+    """The process that runs the models, and the queue before it."""
+
+    threads: int = Field(default_factory=lambda: min(4, os.cpu_count() or 1), ge=1)
+    batch_size: int = Field(4, ge=1, le=64)
+    batch_wait_ms: int = Field(5, ge=0, le=1000)
+    deadline_s: float = Field(60.0, gt=0)
+    start_deadline_s: float = Field(180.0, gt=0)
+    queue_size: int = Field(200, ge=1)
+    queue_per_person: int = Field(20, ge=1)
+    backoff_first_s: float = Field(0.2, ge=0)
+    backoff_max_s: float = Field(30.0, ge=0)
+
+
+class LimitSettings(_Section):
+    """What one person may store and send."""
+
+    name_characters: int = Field(32, ge=1, le=64)
+    category_characters: int = Field(32, ge=1, le=64)
+    info_characters: int = Field(500, ge=1, le=2000)
+    avatars_per_concept: int = Field(8, ge=1, le=32)
+    concepts_per_person: int = Field(500, ge=1)
+    photo_megabytes: float = Field(20.0, gt=0)
+    photo_megapixels: float = Field(50.0, gt=0)
+    text_characters: int = Field(2000, ge=1)
+
+
+class ChatSettings(_Section):
+    """The short memory of a chat, kept in RAM only."""
+
+    context_minutes: float = Field(30.0, gt=0)
+    turns: int = Field(3, ge=0)
+    photos_in_memory: int = Field(32, ge=1)
+
+
+class Settings(BaseSettings):
+    """Every option of rapbot; `config.example.toml` explains each."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, env_ignore_empty=True
+    )
+
+    data_dir: Path = Field(default_factory=lambda: platformdirs.user_data_path("rapbot"))
+    weights_dir: Path = Field(default_factory=lambda: platformdirs.user_cache_path("rapbot") / "weights")
+    profile: Literal["pocket"] = "pocket"
+    lora: Path | None = None
+    owner: str = "local:me"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    web: WebSettings = Field(default_factory=WebSettings)
+    worker: WorkerSettings = Field(default_factory=WorkerSettings)
+    limits: LimitSettings = Field(default_factory=LimitSettings)
+    chat: ChatSettings = Field(default_factory=ChatSettings)
+
+    @property
+    def database(self) -> Path:
+        return self.data_dir.expanduser() / "rapbot.sqlite3"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings  # the file is handed to __init__: the environment wins over it
+
+
+def valid_keys(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
+    """Dotted names of every option, sections included ("web", "web.port", ...)."""
+    for name, info in model.model_fields.items():
+        yield prefix + name
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from valid_keys(info.annotation, f"{prefix}{name}.")
+
+
+def _nearest(key: str) -> str:
+    found = process.extractOne(key, list(valid_keys()), scorer=fuzz.WRatio, score_cutoff=55)
+    return f" Did you mean {found[0]}?" if found else " config.example.toml lists every option."
+
+
+def _flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in table.items():
+        yield prefix + key
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+
+
+def _refuse_unknown_keys(table: Mapping[str, Any], path: Path) -> None:
+    known = set(valid_keys())
+    for key in _flatten(table):
+        if key not in known:
+            raise ConfigError(f"{path}: there is no option {key}.{_nearest(key)}")
+
+
+def _refuse_unknown_variables() -> None:
+    known = {ENV_PREFIX + key.upper().replace(".", "__") for key in valid_keys()} | {CONFIG_VARIABLE}
+    for variable in os.environ:
+        if variable.startswith(ENV_PREFIX) and variable not in known:
+            found = process.extractOne(variable, sorted(known), scorer=fuzz.ratio)
+            raise ConfigError(f"The environment variable {variable} means nothing to rapbot. Did you mean {found[0]}?")
+
+
+def find_config(explicit: Path | None = None) -> Path | None:
+    """The file in use: `--config`, RAPBOT_CONFIG, ./config.toml, then the platform's configuration folder."""
+    named = explicit or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
+    if named is not None:
+        if not named.is_file():
+            raise ConfigError(f"There is no configuration file {named}.")
+        return named
+    candidates = (Path("config.toml"), platformdirs.user_config_path("rapbot") / "config.toml")
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def load_settings(config: Path | None = None, **overrides: Any) -> Settings:
+    """Settings of file, environment and `overrides` (highest). Raises ConfigError in one sentence."""
+    path = find_config(config)
+    table: dict[str, Any] = {}
+    if path is not None:
+        try:
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path} is not valid TOML: {error}") from error
+        _refuse_unknown_keys(table, path)
+    _refuse_unknown_variables()
+    try:
+        settings = Settings(**table)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"The option {key} cannot be {first.get('input')!r}: {first['msg']}.") from error
+    return settings.model_copy(update={key: value for key, value in overrides.items() if value is not None})

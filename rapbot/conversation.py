@@ -1,0 +1,105 @@
+"""The short memory of chats: last photo, what was spoken of, recent turns and answers.
+
+In RAM only, for some minutes, at most so many photos; forgetting a concept or a person empties it at once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from rapbot.inference.job import Scene, Turn
+
+
+@dataclass(slots=True)
+class ChatContext:
+    """What one chat is about. `subjects` are the concepts spoken of last, the last one first."""
+
+    photo: bytes | None = None
+    subjects: tuple[int, ...] = ()
+    turns: tuple[Turn, ...] = ()
+    draft: Draft | None = None
+    touched: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A `/remember` or `/addphoto` that still waits for its photo."""
+
+    name: str
+    info: str = ""
+    category: str = ""
+    adds_to_existing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRecord:
+    """What *Why?* and *Wrong?* need of an answer given earlier."""
+
+    actor_id: str
+    photo: bytes
+    scene: Scene
+    touched: float
+
+
+class Conversations:
+    """Contexts by (chat, person), so that in a group nobody's "she" means another's dog."""
+
+    def __init__(self, *, lifetime: float = 1800.0, turns: int = 3, photos: int = 32) -> None:
+        """`lifetime` in seconds; `photos`: how many contexts and answers are held at most, each."""
+        self._lifetime = lifetime
+        self._turns = turns
+        self._photos = photos
+        self._contexts: OrderedDict[tuple[str, str], ChatContext] = OrderedDict()
+        self._answers: OrderedDict[str, AnswerRecord] = OrderedDict()
+
+    def context(self, chat_id: str, actor_id: str) -> ChatContext:
+        """The context to read and change; a new one when there is none or it is too old."""
+        self._expire()
+        context = self._contexts.setdefault((chat_id, actor_id), ChatContext())
+        context.touched = time.monotonic()
+        self._contexts.move_to_end((chat_id, actor_id))
+        while len(self._contexts) > self._photos:
+            self._contexts.popitem(last=False)
+        return context
+
+    def add_turn(self, context: ChatContext, turn: Turn) -> None:
+        context.turns = (*context.turns, turn)[-self._turns :] if self._turns else ()
+
+    def keep_answer(self, answer_id: str, actor_id: str, photo: bytes, scene: Scene) -> None:
+        self._answers[answer_id] = AnswerRecord(actor_id, photo, scene, time.monotonic())
+        while len(self._answers) > self._photos:
+            self._answers.popitem(last=False)
+
+    def answer(self, answer_id: str, actor_id: str) -> AnswerRecord | None:
+        self._expire()
+        record = self._answers.get(answer_id)
+        return record if record is not None and record.actor_id == actor_id else None
+
+    def forget_concept(self, actor_id: str, concept_id: int) -> None:
+        """Nothing said about a forgotten concept stays: turns, subjects and answers that saw it."""
+        for (_, person), context in self._contexts.items():
+            if person == actor_id:
+                context.turns = ()
+                context.subjects = tuple(subject for subject in context.subjects if subject != concept_id)
+        seen = {key for key, record in self._answers.items() if any(c.concept_id == concept_id for c in record.scene.candidates)}
+        for key in seen:
+            del self._answers[key]
+
+    def forget_turns(self, actor_id: str) -> None:
+        """After an edit: earlier answers must not speak from the past."""
+        for (_, person), context in self._contexts.items():
+            if person == actor_id:
+                context.turns = ()
+
+    def erase(self, actor_id: str) -> None:
+        self._contexts = OrderedDict((k, v) for k, v in self._contexts.items() if k[1] != actor_id)
+        self._answers = OrderedDict((k, v) for k, v in self._answers.items() if v.actor_id != actor_id)
+
+    def _expire(self) -> None:
+        oldest = time.monotonic() - self._lifetime
+        for pair in [pair for pair, context in self._contexts.items() if context.touched < oldest]:
+            del self._contexts[pair]
+        for key in [key for key, record in self._answers.items() if record.touched < oldest]:
+            del self._answers[key]

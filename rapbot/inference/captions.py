@@ -1,0 +1,100 @@
+"""Captions and descriptions put together from what is known: right and short, when the model's own words are not.
+
+Every noun comes from a card or from a sure word of the eyes, so nothing is invented.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rapbot.inference.job import Card, Scene
+from rapbot.inference.kinds import is_animal
+from rapbot.inference.statements import pronoun, statements
+from rapbot.inference.surroundings import Thing, other_things
+from rapbot.inference.wording import fills, is_plural, listed, mark, place, sentence, with_article
+from rapbot.messages import Sighting
+
+UNSEEN = "I can't make out what this photo shows."
+
+
+def compose_caption(scene: Scene | None, cards: Mapping[int, Card]) -> str:
+    """One sentence that names every sighted concept; `cards` by concept id."""
+    if scene is None:
+        return UNSEEN
+    things = other_things(scene, cards.values())
+    seen = sorted(scene.sightings, key=lambda sighting: sighting.box.left + sighting.box.right)
+    if not seen:
+        return _plain(things)
+    if len(seen) == 1:
+        return sentence(_alone(seen[0], cards.get(seen[0].concept_id)) + _surrounded(things))
+    return sentence(_together(seen, cards) + _surrounded(things))
+
+
+def compose_description(scene: Scene | None, cards: Mapping[int, Card], caption: str) -> str:
+    """The caption, then what the cards tell about those in it: at most three more sentences."""
+    if scene is None or not scene.sightings:
+        return caption
+    told: list[str] = []
+    several = len(scene.sightings) > 1
+    for sighting in scene.sightings[:3]:
+        card = cards.get(sighting.concept_id)
+        if card is None:
+            continue
+        for number, statement in enumerate(statements(card)[: 1 if several else 3]):
+            told.append(_again(statement, card) if number or not several else statement)
+    return " ".join([caption, *told])
+
+
+def _again(statement: str, card: Card) -> str:
+    """With the pronoun for the name that was just said."""
+    name, said = mark(card.name), pronoun(card)
+    if not said or not statement.startswith(name):
+        return statement
+    rest = statement[len(name) :]
+    if rest.startswith("'s"):
+        return {"She": "Her", "He": "His", "It": "Its"}[said] + rest[2:]
+    return statement if rest.startswith(":") else said + rest
+
+
+def _plain(things: Sequence[Thing]) -> str:
+    if not things:
+        return UNSEEN
+    return sentence(f"a photo of {listed([with_article(thing.word) for thing in things])}")
+
+
+def _alone(sighting: Sighting, card: Card | None) -> str:
+    who = _called(sighting, card)
+    if fills(sighting.box):
+        return f"a close-up of {who}"
+    where = place(sighting.box)
+    return f"a photo of {who}" if where == "in the middle" else f"{who} {_be(card)} {where}"
+
+
+def _together(seen: Sequence[Sighting], cards: Mapping[int, Card]) -> str:
+    names = [mark(sighting.name) for sighting in seen]
+    places = [place(sighting.box) for sighting in seen]
+    if len(seen) == 2 and len(set(places)) == 2:
+        first, second = (cards.get(sighting.concept_id) for sighting in seen)
+        return f"{names[0]} {_be(first)} {places[0]} and {names[1]} {_be(second)} {places[1]}"
+    return f"{listed(names)} are together in the photo"
+
+
+def _surrounded(things: Sequence[Thing]) -> str:
+    if not things:
+        return ""
+    near = [with_article(thing.word) for thing in things if not thing.whole]
+    behind = [with_article(thing.word) for thing in things if thing.whole]
+    parts = [f"{listed(near)} nearby"] if near else []
+    return f", with {' and '.join([*parts, *([f'{listed(behind)} in the background'] if behind else [])])}"
+
+
+def _called(sighting: Sighting, card: Card | None) -> str:
+    """ "<Lala> the dog": the kind helps where the name alone does not tell it."""
+    name = mark(sighting.name)
+    if card is None or not is_animal(card.category) or card.category.casefold() in sighting.name.casefold():
+        return name
+    return f"{name} the {card.category.casefold()}"
+
+
+def _be(card: Card | None) -> str:
+    return "are" if card is not None and is_plural(card.category) else "is"

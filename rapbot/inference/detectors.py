@@ -1,0 +1,125 @@
+"""Where something may be: windows proposed from the encoder's own dense feature map, so no second network has to run.
+
+The mean feature of any window comes from an integral image of the map. Guided by the avatars' keys, the windows
+nearest to one of them win; without keys, those whose ImageNet class is clearest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from rapbot.inference.encoders import as_keys
+from rapbot.inference.job import Region
+from rapbot.messages import WHOLE, Box
+
+Floats = npt.NDArray[np.float32]
+Cells = npt.NDArray[np.intp]
+
+
+class DenseEncoder(Protocol):
+    """An encoder that can also show its feature map before pooling."""
+
+    def dense_map(self, picture: Image.Image, side: int) -> Floats:
+        """float32[H, W, D] of the picture squeezed to `side` x `side` pixels."""
+        ...
+
+    def clearness(self, pooled: Floats) -> Floats:
+        """float32[N]: how clearly each pooled feature float32[N, D] shows one kind of thing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRules:
+    side: int = 640
+    """Pixels: the picture is squeezed to this square for the map."""
+    sizes: tuple[float, ...] = (0.7, 0.5, 0.35, 0.25, 0.18)
+    """Window sides as parts of the picture's side."""
+    shapes: tuple[float, ...] = (0.66, 1.0, 1.5)
+    """Width to height."""
+    windows: int = 10
+    """Windows kept for each picture, beside the whole."""
+    overlap: float = 0.5
+    """Windows that overlap a better one by more (intersection over union) are dropped."""
+
+
+class DenseMapDetector:
+    """Fills the `Detector` seam, and looks for given keys with `detect_near`."""
+
+    def __init__(self, encoder: DenseEncoder, rules: WindowRules | None = None) -> None:
+        self._encoder = encoder
+        self._rules = rules or WindowRules()
+
+    def detect(self, pictures: Sequence[Image.Image], categories: Sequence[Sequence[str]]) -> list[list[Region]]:
+        """The whole picture and the windows that most clearly show some kind of thing; `categories` are not used."""
+        return self.detect_near(pictures, [np.zeros((0, 0), np.float32)] * len(pictures))
+
+    def detect_near(self, pictures: Sequence[Image.Image], keys: Sequence[Floats]) -> list[list[Region]]:
+        """The whole picture and the windows nearest to any of `keys[i]` float32[A, D]; no keys: as `detect`."""
+        return [self._regions(picture, wanted) for picture, wanted in zip(pictures, keys, strict=True)]
+
+    def _regions(self, picture: Image.Image, wanted: Floats) -> list[Region]:
+        dense = self._encoder.dense_map(picture, self._rules.side)
+        cells = _windows(dense.shape[0], dense.shape[1], self._rules.sizes, self._rules.shapes)
+        pooled = _means(dense, cells)
+        scores = (as_keys(pooled) @ wanted.T).max(axis=1) if wanted.size else self._encoder.clearness(pooled)
+        chosen = _suppress(cells, scores, self._rules.overlap, self._rules.windows)
+        height, width = dense.shape[:2]
+        found = [Region(box=_box(cells[i], width, height), score=float(scores[i])) for i in chosen]
+        return [Region(box=WHOLE, whole=True, score=max((r.score for r in found), default=0.0)), *found]
+
+
+@cache
+def _windows(height: int, width: int, sizes: tuple[float, ...], shapes: tuple[float, ...]) -> Cells:
+    """int[N, 4]: left, top, right, bottom of all windows, in cells; neighbours lie a quarter of a window apart."""
+    found: set[tuple[int, int, int, int]] = set()
+    for size in sizes:
+        for shape in shapes:
+            w = min(width, max(2, round(width * size * shape**0.5)))
+            h = min(height, max(2, round(height * size / shape**0.5)))
+            for top in _starts(height, h):
+                for left in _starts(width, w):
+                    found.add((left, top, left + w, top + h))
+    return np.array(sorted(found - {(0, 0, width, height)}), np.intp)
+
+
+def _starts(length: int, window: int) -> list[int]:
+    step = max(1, window // 4)
+    return sorted({*range(0, length - window + 1, step), length - window})
+
+
+def _means(dense: Floats, cells: Cells) -> Floats:
+    """float32[N, D]: mean feature of each window, from the integral image of the map."""
+    height, width, depth = dense.shape
+    total = np.zeros((height + 1, width + 1, depth), np.float32)
+    np.cumsum(np.cumsum(dense, axis=0), axis=1, out=total[1:, 1:])
+    left, top, right, bottom = cells.T
+    area = ((right - left) * (bottom - top)).astype(np.float32)[:, None]
+    means: Floats = (total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left]) / area
+    return np.maximum(means, 0.0)
+
+
+def _suppress(cells: Cells, scores: Floats, overlap: float, count: int) -> list[int]:
+    """Positions of the best `count` windows of which no two overlap by more than `overlap`."""
+    areas = (cells[:, 2] - cells[:, 0]) * (cells[:, 3] - cells[:, 1])
+    order = np.argsort(-scores, kind="stable")
+    chosen: list[int] = []
+    while order.size and len(chosen) < count:
+        best, order = int(order[0]), order[1:]
+        chosen.append(best)
+        width = np.minimum(cells[order, 2], cells[best, 2]) - np.maximum(cells[order, 0], cells[best, 0])
+        height = np.minimum(cells[order, 3], cells[best, 3]) - np.maximum(cells[order, 1], cells[best, 1])
+        shared = np.maximum(width, 0) * np.maximum(height, 0)
+        order = order[shared <= overlap * (areas[order] + areas[best] - shared)]
+    return chosen
+
+
+def _box(cells: Cells, width: int, height: int) -> Box:
+    left, top, right, bottom = (int(v) for v in cells)
+    return Box(left / width, top / height, right / width, bottom / height)

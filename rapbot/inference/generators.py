@@ -1,0 +1,203 @@
+"""Prompt to text: the `Generator` of profile pocket.
+
+The language model cannot see; it reads what the eyes found (prompt.py) and writes greedily.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rapbot.errors import WeightsError
+from rapbot.inference.seams import Prompt
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rapbot.inference.llama import KeyValues, Llama
+
+END_OF_TURN = "<|im_end|>"
+_ROWS = 8
+"""Prompts written side by side: two to three times the tokens per second of one by one; more only takes memory."""
+_PREFIXES = 8
+"""Fixed beginnings of prompts kept as keys and values (about 10 MB each)."""
+_LONGEST_PROMPT = 1400
+"""Tokens; the middle of a longer prompt is left out (cards are bounded, so this is a person's very long text)."""
+
+
+class TextGenerator:
+    """SmolLM2 (or any small Llama with ChatML turns) on a processor. Not thread-safe: the worker owns it."""
+
+    def __init__(self, model: Llama, tokenizer: Any) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self._end = tokenizer.token_to_id(END_OF_TURN)
+        self._prefixes: OrderedDict[tuple[int, ...], KeyValues] = OrderedDict()
+
+    @classmethod
+    def load(cls, path: Path, threads: int | None = None, lora: Path | None = None) -> TextGenerator:
+        """Read the folder that `weights.ensure("language")` returns; `lora` is a peft adapter folder to merge in.
+
+        `threads` bounds torch's threads of this process. Raises WeightsError when the files cannot be read.
+        """
+        import torch
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+        from tokenizers import Tokenizer
+
+        from rapbot.inference.llama import Llama, LlamaShape
+        from rapbot.inference.lora import merge_lora
+
+        if threads is not None:
+            torch.set_num_threads(threads)
+        try:
+            shape = LlamaShape.read(path)
+            weights = load_file(path / "model.safetensors")
+            tokenizer = Tokenizer.from_file(str(path / "tokenizer.json"))
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            raise WeightsError(f"The language model in {path} cannot be read.") from error
+        with torch.inference_mode():
+            if lora is not None:
+                merge_lora(weights, lora)
+            return cls(Llama(shape, weights), tokenizer)
+
+    def generate(self, prompts: Sequence[Prompt]) -> list[str]:
+        """One greedy answer per prompt: `answer_prefix` and what follows, up to a stop text, without it."""
+        import torch
+
+        # Of one length together: nobody waits for the padding of a much longer neighbour.
+        order = sorted(range(len(prompts)), key=lambda number: prompts[number].max_new_tokens)
+        texts = [""] * len(prompts)
+        with torch.inference_mode():
+            for first in range(0, len(order), _ROWS):
+                chosen = order[first : first + _ROWS]
+                for number, text in zip(chosen, self._write([prompts[number] for number in chosen]), strict=True):
+                    texts[number] = text
+        return texts
+
+    def score(self, prompt: Prompt, options: Sequence[str]) -> list[float]:
+        """Log-likelihood (natural log, summed over tokens, end of turn included) of each option as the answer."""
+        import torch
+
+        if prompt.pictures:
+            raise ValueError("this model cannot see")
+        scores: list[float] = []
+        with torch.inference_mode():
+            fixed, asked = self._tokens(prompt)
+            answers = [[*self._encode(prompt.answer_prefix + _defused(option)), self._end] for option in options]
+            start = len(fixed) + len(asked)
+            shared = self._model.new_cache(1, start)
+            hidden = self._read(fixed, asked, shared)
+            for first in range(0, len(answers), _ROWS):
+                scores += self._score_rows(shared, hidden, answers[first : first + _ROWS])
+        return scores
+
+    def _score_rows(self, shared: KeyValues, hidden: Tensor, answers: list[list[int]]) -> list[float]:
+        import torch
+
+        longest, start = max(map(len, answers)), shared.room
+        cache = self._model.new_cache(len(answers), start + longest)
+        cache.copy_row(shared, start)
+        padded = torch.tensor([answer + [self._end] * (longest - len(answer)) for answer in answers])
+        starts = torch.full((len(answers),), start)
+        states = self._model.forward(padded[:, :-1], starts, cache) if longest > 1 else hidden[:, :0]
+        first = hidden[:, -1:].expand(len(answers), 1, -1)
+        states = torch.cat((first, states.expand(len(answers), -1, -1)), dim=1)
+        chances = self._model.logits(states).log_softmax(dim=-1)
+        each = chances.gather(2, padded[:, :, None])[:, :, 0]
+        return [float(each[row, : len(answer)].sum()) for row, answer in enumerate(answers)]
+
+    def _write(self, prompts: Sequence[Prompt]) -> list[str]:
+        """Greedy decoding of up to _ROWS prompts in lockstep, each at its own position of one cache."""
+        import torch
+
+        if any(prompt.pictures for prompt in prompts):
+            raise ValueError("this model cannot see")
+        pieces = [self._tokens(prompt) for prompt in prompts]
+        lengths = [len(fixed) + len(asked) for fixed, asked in pieces]
+        longest = max(prompt.max_new_tokens for prompt in prompts)
+        cache = self._model.new_cache(len(prompts), max(lengths) + longest)
+        last = [self._read(*piece, cache.row(number))[:, -1] for number, piece in enumerate(pieces)]
+        chosen = self._model.logits(torch.cat(last)).argmax(dim=-1)
+        drafts = [_Draft(prompt) for prompt in prompts]
+        starts = torch.tensor(lengths)
+        for _ in range(longest):
+            for draft, token in zip(drafts, chosen.tolist(), strict=True):
+                draft.add(token, self._end, self._tokenizer)
+            if all(draft.done for draft in drafts):
+                break
+            states = self._model.forward(chosen[:, None], starts, cache)
+            chosen = self._model.logits(states[:, 0]).argmax(dim=-1)
+            starts += 1
+        return [draft.text for draft in drafts]
+
+    def _read(self, fixed: list[int], asked: list[int], cache: KeyValues) -> Tensor:
+        """Fill the single row of `cache` with a prompt; returns float32[1, len(asked), hidden]."""
+        import torch
+
+        if fixed:
+            cache.copy_row(self._prefix(fixed), len(fixed))
+        return self._model.forward(torch.tensor([asked]), torch.tensor([len(fixed)]), cache)
+
+    def _prefix(self, fixed: list[int]) -> KeyValues:
+        """Keys and values of the part that is the same in every prompt of a kind, computed once."""
+        import torch
+
+        key = tuple(fixed)
+        if key not in self._prefixes:
+            kept = self._model.new_cache(1, len(fixed))
+            self._model.forward(torch.tensor([fixed]), torch.tensor([0]), kept)
+            self._prefixes[key] = kept
+            if len(self._prefixes) > _PREFIXES:
+                self._prefixes.popitem(last=False)
+        self._prefixes.move_to_end(key)
+        return self._prefixes[key]
+
+    def _tokens(self, prompt: Prompt) -> tuple[list[int], list[int]]:
+        """The prompt as ChatML: (everything before the last message, the last message and the start of the answer)."""
+        *before, last = prompt.messages
+        fixed = "".join(_turn(role, content) for role, content in before)
+        asked = self._encode(_turn(*last) + "<|im_start|>assistant\n" + prompt.answer_prefix)
+        if len(asked) > _LONGEST_PROMPT:
+            asked = asked[: _LONGEST_PROMPT // 2] + asked[-(_LONGEST_PROMPT // 2) :]
+        return self._encode(fixed), asked
+
+    def _encode(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+
+class _Draft:
+    """One answer while it is written."""
+
+    def __init__(self, prompt: Prompt) -> None:
+        self._prompt = prompt
+        self._ids: list[int] = []
+        self.text = prompt.answer_prefix
+        self.done = prompt.max_new_tokens <= 0
+
+    def add(self, token: int, end: int, tokenizer: Any) -> None:
+        if self.done:
+            return
+        if token == end:
+            self.done = True
+            return
+        self._ids.append(token)
+        written: str = tokenizer.decode(self._ids)
+        text = self._prompt.answer_prefix + written
+        # A stop text only counts once something is written: models like to begin with a line break.
+        begun = len(text) - len(text.lstrip())
+        stops = [at for stop in self._prompt.stop if stop and (at := text.find(stop, begun)) >= 0]
+        self.text = (text[: min(stops)] if stops else text).lstrip()
+        self.done = bool(stops) or len(self._ids) >= self._prompt.max_new_tokens
+
+
+def _turn(role: str, content: str) -> str:
+    return f"<|im_start|>{role}\n{_defused(content)}{END_OF_TURN}\n"
+
+
+def _defused(text: str) -> str:
+    """People's text must not open or close turns."""
+    return text.replace("<|", "< |")

@@ -1,0 +1,145 @@
+"""Raw model output becomes a safe text, or is refused: the model phrases, but it does not get to invent.
+
+A caption names who was found and nobody else; its nouns come from cards and from what the eyes are sure of.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+from rapbot.inference.job import Card
+from rapbot.inference.kinds import alike, wider
+from rapbot.inference.reading import stem
+from rapbot.inference.vocabulary import words
+from rapbot.inference.wording import article, mark, sentence
+
+_URL = re.compile(r"(?:https?://|www\.)\S+|\b[\w.-]+\.(?:com|org|net|io|co)\b\S*", re.I)
+_PATH = re.compile(r"(?<![\w<])(?:[A-Za-z]:\\|~?/)[\w.\\/-]+")
+_MENTION = re.compile(r"@\w*")
+_MARKUP = re.compile(r"[*`#~|\[\]{}\\]+|_{2,}|</?\w+(?:\s[^<>]*)?/>")
+_ECHO = re.compile(r"^\s*(?:caption|answer|facts|question|in the photo|assistant|user|earlier)\s*:\s*", re.I)
+_SENTENCE = re.compile(r"[^.!?]+(?:[.!?]+(?=\s|$)|[.!?](?=\S)[^.!?]*)*[.!?]?")
+_GRAMMAR = words(
+    "a an the is are was were be in on at of to and or with by near next beside behind under above over from front it"
+    " its he she his her they their them this that there here photo picture image caption close-up closeup close-ups"
+    " left right middle center centre top bottom upper lower corner side background foreground nearby together both one"
+    " two three some has have into up down as for while also same room scene view shot seen visible shown shows can see"
+    " you i"
+)
+"""Words that say nothing about what is in the picture."""
+
+
+def clean(text: str) -> str:
+    """One line of plain words: no markup, mentions, addresses, paths, control characters or doubled sentences."""
+    plain = "".join(" " if unicodedata.category(c) in {"Cc", "Cf", "Co", "Cs"} and c != "\u200d" else c for c in text)
+    for pattern in (_URL, _PATH, _MENTION, _MARKUP):
+        plain = pattern.sub(" ", plain)
+    plain = _ECHO.sub("", " ".join(plain.split()))
+    sentences = [part.strip() for part in _SENTENCE.findall(plain) if part.strip(" .!?")]
+    return " ".join(dict.fromkeys(sentences)).strip(" \"'")
+
+
+def caption_or_none(
+    draft: str, required: Sequence[Card], others: Iterable[Card], supported: Iterable[str]
+) -> str | None:
+    """The model's caption if it names all of `required` once each, none of `others` and only `supported` things."""
+    text = only_whole_sentences(mark_names(clean(draft), required))
+    if not text or len(text) > 240:
+        return None
+    marked = re.findall(r"<([^<>]*)>", text)
+    if sorted(marked) != sorted(card.name for card in required):
+        return None
+    plain = re.sub(r"<[^<>]*>", " ", text)
+    if any(name_pattern(card.name).search(plain) for card in others):
+        return None
+    allowed = {stem(word) for one in supported for word in _words(one)} | {stem(word) for word in _GRAMMAR}
+    return sentence(text) if all(stem(word) in allowed for word in _words(plain)) else None
+
+
+def answer_or_none(draft: str, card: Card, statement: str, question: str) -> str | None:
+    """The model's answer if it is about `card` by name and says nothing that `statement` and `question` do not."""
+    text = only_whole_sentences(mark_names(clean(draft), [card]))
+    if not text or re.findall(r"<([^<>]*)>", text) != [card.name]:
+        return None
+    plain = re.sub(r"<[^<>]*>", " ", text)
+    told = {stem(word) for word in _words(re.sub(r"<[^<>]*>", " ", statement))}
+    allowed = told | {stem(word) for word in _words(question)} | {stem(word) for word in _GRAMMAR}
+    said = {stem(word) for word in _words(plain)}
+    new = said & (told - {stem(word) for word in _words(question)} - {stem(word) for word in _GRAMMAR})
+    return sentence(text) if said <= allowed and new else None
+
+
+def only_whole_sentences(text: str) -> str:
+    """Without the unfinished rest that a length limit leaves."""
+    if text.endswith((".", "!", "?")):
+        return text
+    end = max(text.rfind(mark) for mark in ".!?")
+    return text[: end + 1] if end > 20 else text
+
+
+def mark_names(text: str, cards: Iterable[Card]) -> str:
+    """Each name of `cards` as <Name>, other angle brackets removed.
+
+    A name that is an ordinary word ("dog") counts only where it already has its brackets.
+    """
+    held: dict[str, str] = {}
+    for number, card in enumerate(sorted(cards, key=lambda card: -len(card.name))):
+        token = chr(0xE000 + number)
+        held[token] = mark(card.name)
+        bracketed = re.compile(rf"<\s*{_name_regex(card.name)}\s*>", re.I)
+        text = bracketed.sub(token, text)
+        if not ordinary(card.name):
+            text = name_pattern(card.name).sub(token, text)
+    text = text.replace("<", "").replace(">", "")
+    for token, name in held.items():
+        text = text.replace(token, name)
+    return text
+
+
+def ordinary(name: str) -> bool:
+    """Whether a name could be meant as a plain word: "dog", "can"."""
+    return name.isalpha() and name.islower()
+
+
+def name_pattern(name: str) -> re.Pattern[str]:
+    """The name as a whole word in any case, underscores or spaces between its parts."""
+    return re.compile(rf"(?<![\w<]){_name_regex(name)}(?![\w>]|'[a-rt-z])", re.IGNORECASE)
+
+
+def _name_regex(name: str) -> str:
+    return r"[\s_]+".join(re.escape(part) for part in re.split(r"[\s_]+", name) if part)
+
+
+def without_false_names(text: str, absent: Iterable[Card]) -> str:
+    """`text` with every plain word that is the name of an absent concept replaced by a wider word.
+
+    A photo of some dog must not seem to show the concept called "dog".
+    """
+    parts = re.split(r"(<[^<>]*>)", text)
+    for card in sorted(absent, key=lambda card: -len(card.name)):
+        pattern = name_pattern(card.name)
+        for at in range(0, len(parts), 2):
+            if pattern.search(parts[at]):
+                parts[at] = _articles(pattern.sub(wider(card.name) or wider(card.category) or "thing", parts[at]))
+    return "".join(parts)
+
+
+def _articles(text: str) -> str:
+    """ "a animal" -> "an animal" after a word was replaced."""
+    return re.sub(
+        r"\b([Aa])n? (?=(\w+))", lambda m: (article(m[2]) if m[1] == "a" else article(m[2]).title()) + " ", text
+    )
+
+
+def supported_words(cards: Iterable[Card], things: Iterable[str]) -> set[str]:
+    """Everything a caption may speak of."""
+    supported = set(things)
+    for card in cards:
+        supported |= {card.category, *alike(card.category)}
+    return supported
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[^\W_]+(?:-[^\W_]+)*", text.casefold())

@@ -1,0 +1,75 @@
+"""What kind of thing a word names: "corgi" is a dog is an animal. Used to check captions, and to avoid a word that is
+also somebody's name ("dog", "can") by saying the wider one."""
+
+from __future__ import annotations
+
+_WIDER = {
+    "animal": "dog cat bird fish snake insect monkey lizard big_cat beetle spider butterfly turtle salamander crab ape"
+    " wolf weasel parrot fox bear shark rabbit pig lobster frog elephant cow antelope worm wild_dog whale sheep slug"
+    " lemur duck crocodile chicken zebra wombat swan squirrel snail sloth skunk seal sea_cow scorpion red_panda"
+    " porcupine platypus panda otter mongoose meerkat marmot llama koala kangaroo jellyfish hyena horse hippopotamus"
+    " hamster guinea_pig goose goat echidna dinosaur camel beaver badger armadillo starfish sea_urchin pet puppy kitten",
+    "person": "man woman boy girl child kid baby lady guy",
+    "food": "fruit vegetable mushroom dessert bread squash corn soup pizza pasta pie hot_dog burger berries apple dough"
+    " dish chestnut pumpkin cake sandwich cheese",
+    "drink": "coffee can cup mug bottle glass tea beer wine baby_bottle",
+    "vehicle": "car truck boat train ship bus tractor bicycle scooter cart airplane ambulance tricycle snowmobile camper"
+    " unicycle military_vehicle sled submarine forklift motorcycle",
+    "piece of clothing": "hat shoe coat dress sweater skirt sock robe shirt suit vest uniform pants pajamas poncho scarf"
+    " swimsuit tie bow_tie apron glove boot sneaker bra tights belt jacket",
+    "piece of furniture": "chair table couch bed cabinet bench bookshelves shelf crib desk stool sofa",
+    "bag": "backpack handbag purse wallet suitcase",
+    "container": "pot jug bowl box basket barrel bucket vase jar tray case teapot kettle pan tub envelope",
+    "toy": "teddy_bear puzzle pinwheel rattle balloon doll plush_toy plushie robot duck_toy",
+    "instrument": "guitar piano drum flute trumpet violin cello harp banjo saxophone trombone organ accordion",
+    "device": "phone computer keyboard television screen radio camera printer remote_control computer_mouse speaker"
+    " clock watch lamp microwave oven stove toaster refrigerator fan heater iron electronic_device microphone laptop"
+    " coffee_maker vacuum_cleaner washing_machine dishwasher projector",
+    "building": "house tower bell_tower lighthouse temple shop restaurant theater dome birdhouse",
+    "plant": "flower tree cactus orchid fern rose",
+    "accessory": "sunglasses glasses necklace mask umbrella helmet ring bracelet earrings",
+}
+_KINDS = {word.replace("_", " "): kind for kind, words in _WIDER.items() for word in words.split()}
+
+_SAME = {
+    "dog": "puppy pup hound terrier corgi poodle retriever spaniel collie shepherd chihuahua pug beagle husky labrador"
+    " dachshund bulldog boxer mastiff chow dalmatian pomeranian samoyed malamute setter pointer schnauzer shiba",
+    "cat": "kitten kitty tabby siamese persian",
+    "couch": "sofa",
+    "person": "man woman boy girl child people human lady guy friend",
+    "plush toy": "plushie teddy bear toy stuffed",
+    "toy": "figure doll plushie robot duck",
+    "phone": "smartphone cellphone telephone",
+    "computer": "laptop",
+    "shoe": "sneaker sneakers boot trainer",
+    "television": "tv screen monitor",
+    "cup": "mug coffee tea",
+    "bag": "backpack handbag purse",
+    "sunglasses": "glasses shades",
+    "can": "beer soda tin drink",
+    "bicycle": "bike",
+    "refrigerator": "fridge",
+}
+_ALIKE: dict[str, set[str]] = {}
+for _word, _others in _SAME.items():
+    for _one in [_word, *_others.split()]:
+        _ALIKE.setdefault(_one, set()).update({_word, *_others.split()} - {_one})
+
+
+def wider(word: str) -> str | None:
+    """The next wider everyday word, or None: "dog" -> "animal"."""
+    return _KINDS.get(word.casefold())
+
+
+def is_animal(word: str) -> bool:
+    last = word.casefold().split()[-1:] or [""]
+    return "animal" in {_KINDS.get(word.casefold()), _KINDS.get(last[0])} or "dog" in _ALIKE.get(last[0], ())
+
+
+def alike(word: str) -> frozenset[str]:
+    """Words that a person may use for the same thing, `word` and its wider word included."""
+    folded = word.casefold()
+    found = {folded, *_ALIKE.get(folded, ())}
+    for part in folded.split():
+        found |= {part, *_ALIKE.get(part, ())}
+    return frozenset(found | {kind for one in found if (kind := _KINDS.get(one))})

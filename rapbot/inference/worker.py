@@ -1,0 +1,194 @@
+"""Supervision of the worker process (pebble): warm it, run batches, restart it on death or hang with back-off.
+
+A job is tried at most twice. When a batch is lost, its jobs are tried again one by one, so that a poisonous
+job takes nobody along. Source of the two kinds of failure: DESIGN, "Inference".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import Any
+
+from pebble import ProcessExpired, ProcessPool
+
+from rapbot import errors
+from rapbot.errors import InferenceError, JobTimeout, RapbotError, WorkerDied
+from rapbot.inference.job import Answer, Job
+from rapbot.inference.serving import Failure, NotWarm, Warm, WorkerStart, initialise, run_batch, warm
+from rapbot.logs import get_logger
+from rapbot.messages import Progress, ProgressListener, Stage
+
+log = get_logger("rapbot.worker")
+
+
+class Worker:
+    """Fills the `Runner` seam of the queue. Use it with `async with`; the models load in the background."""
+
+    def __init__(
+        self,
+        start: WorkerStart,
+        *,
+        start_deadline: float = 180.0,
+        backoff_first: float = 0.2,
+        backoff_max: float = 30.0,
+    ) -> None:
+        """Deadlines and back-off in seconds."""
+        self._start = start
+        self._start_deadline = start_deadline
+        self._backoff_first = backoff_first
+        self._backoff_max = backoff_max
+        self._failures = 0
+        self._warm: Warm | None = None
+        self._warming = asyncio.Lock()
+        self._listeners: dict[str, ProgressListener] = {}
+        self._restarts = 0
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the loaded worker; None while it starts."""
+        return self._warm.pid if self._warm else None
+
+    @property
+    def restarts(self) -> int:
+        return self._restarts
+
+    async def __aenter__(self) -> Worker:
+        context = multiprocessing.get_context("spawn")  # a fork of a threaded process can hang
+        self._reader, self._writer = context.Pipe(duplex=False)
+        self._pool = ProcessPool(max_workers=1, context=context, initializer=initialise, initargs=(self._start, self._writer))
+        listen = _progress_reader(self._reader, asyncio.get_running_loop(), self._tell)
+        self._thread = threading.Thread(target=listen, name="worker-progress", daemon=True)
+        self._thread.start()
+        self._first_warm = asyncio.create_task(self._warm_quietly(), name="worker-warm")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._first_warm.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._first_warm
+        self._pool.stop()
+        await asyncio.to_thread(self._pool.join)
+        self._writer.send(None)
+        await asyncio.to_thread(self._thread.join)
+        self._reader.close()
+        self._writer.close()
+
+    async def run(self, jobs: Sequence[Job], listeners: dict[str, ProgressListener]) -> list[Answer | RapbotError]:
+        """One answer or error per job, in order; never raises for what a job or the process did."""
+        self._listeners.update(listeners)
+        try:
+            return await self._run_twice(jobs)
+        finally:
+            for job in jobs:
+                self._listeners.pop(job.id, None)
+
+    async def ready(self) -> Warm:
+        """Waits until the models are loaded. Raises WeightsError or another RapbotError when they cannot be."""
+        async with self._warming:
+            while self._warm is None:
+                await asyncio.sleep(self._backoff())
+                try:
+                    result = await self._schedule(warm, (), self._start_deadline)
+                except WorkerDied:
+                    if self._failures > 3:
+                        raise
+                    continue
+                if isinstance(result, Failure):
+                    self._failures += 1
+                    raise _error(result)
+                self._warm = result
+                log.info("worker.ready", pid=result.pid, seconds=round(result.seconds, 2))
+            return self._warm
+
+    def _backoff(self) -> float:
+        """Seconds to wait after this many failures in a row."""
+        if not self._failures:
+            return 0.0
+        return float(min(self._backoff_max, self._backoff_first * 2 ** (self._failures - 1)))
+
+    async def _warm_quietly(self) -> None:
+        with suppress(RapbotError):  # the first request meets the same error and tells it
+            await self.ready()
+
+    async def _run_twice(self, jobs: Sequence[Job]) -> list[Answer | RapbotError]:
+        try:
+            return await self._attempt(jobs)
+        except (WorkerDied, JobTimeout) as lost:
+            log.warning("worker.lost", jobs=[job.id for job in jobs], reason=type(lost).__name__)
+        except RapbotError as error:
+            return [error for _ in jobs]
+        results: list[Answer | RapbotError] = []
+        for job in jobs:
+            try:
+                results += await self._attempt([job])
+            except RapbotError as error:
+                results.append(error)
+        return results
+
+    async def _attempt(self, jobs: Sequence[Job]) -> list[Answer | RapbotError]:
+        while True:
+            await self.ready()
+            try:
+                raw = await self._schedule(run_batch, (list(jobs),), max(job.deadline for job in jobs))
+            except NotWarm:  # it died while idle and pebble already put a fresh one in its place
+                self._warm = None
+                continue
+            self._failures = 0
+            return [_error(item) if isinstance(item, Failure) else item for item in raw]
+
+    async def _schedule(self, function: Callable[..., Any], args: tuple[Any, ...], deadline: float) -> Any:
+        try:
+            return await asyncio.wrap_future(self._pool.schedule(function, args=args, timeout=deadline))
+        except NotWarm:
+            raise
+        except (TimeoutError, FutureTimeout) as error:
+            self._lost()
+            raise JobTimeout(f"That took longer than {deadline:.0f} seconds, so I stopped. Please try a smaller photo.") from error
+        except ProcessExpired as error:
+            self._lost()
+            raise WorkerDied("My model process stopped twice on this message, so I gave up on it. Please try another photo.") from error
+        except Exception as error:
+            log.exception("worker.bug")
+            raise InferenceError("Something broke inside me while I looked at that. Sorry!") from error
+
+    def _lost(self) -> None:
+        self._warm = None
+        self._failures += 1
+        self._restarts += 1
+
+    def _tell(self, job_ids: tuple[str, ...], stage: Stage) -> None:
+        for job_id in job_ids:
+            if listener := self._listeners.get(job_id):
+                listener(Progress(stage))
+
+
+def _progress_reader(
+    reader: Connection, loop: asyncio.AbstractEventLoop, tell: Callable[[tuple[str, ...], Stage], None]
+) -> Callable[[], None]:
+    """A loop for a thread: from the worker's pipe to the event loop, until None arrives."""
+
+    def read() -> None:
+        while True:
+            try:
+                message = reader.recv()
+            except (EOFError, OSError):
+                return
+            if message is None:
+                return
+            with suppress(RuntimeError):  # the loop is closing
+                loop.call_soon_threadsafe(tell, *message)
+
+    return read
+
+
+def _error(failure: Failure) -> RapbotError:
+    kind = getattr(errors, failure.kind, InferenceError)
+    error = kind.__new__(kind)
+    RapbotError.__init__(error, failure.sentence)
+    return error if isinstance(error, RapbotError) else InferenceError(failure.sentence)
