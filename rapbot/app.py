@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +32,7 @@ class App:
 
 
 @asynccontextmanager
-async def running(settings: Settings, database: Path | None = None) -> AsyncIterator[App]:
+async def running(settings: Settings, database: Path | None = None, *, models: bool = True) -> AsyncIterator[App]:
     """Store, worker, queue and assistant, started; stopped in the reverse order. `database` overrides the configured one."""
     limits = ConceptLimits.of(settings.limits)
     conversations = Conversations(
@@ -40,7 +40,8 @@ async def running(settings: Settings, database: Path | None = None) -> AsyncIter
     )
     path = database or settings.database
     encoder = encoder_name(settings.profile)
-    async with SqliteConceptStore.open(path, encoder, limits) as store, _worker(settings) as worker:
+    async with SqliteConceptStore.open(path, encoder, limits) as store, AsyncExitStack() as started:
+        worker = _worker(settings)
         queue = JobQueue(
             worker,
             batch_size=settings.worker.batch_size,
@@ -48,9 +49,19 @@ async def running(settings: Settings, database: Path | None = None) -> AsyncIter
             size=settings.worker.queue_size,
             per_person=settings.worker.queue_per_person,
         )
-        async with queue:
-            assistant = Assistant(store, IndexCache(store), queue, conversations, settings)
-            yield App(settings, assistant, worker, queue, store, conversations)
+        if models:  # commands that only touch the store need no worker
+            await started.enter_async_context(worker)
+            await started.enter_async_context(queue)
+        assistant = Assistant(store, IndexCache(store), queue, conversations, settings)
+        yield App(settings, assistant, worker, queue, store, conversations)
+
+
+async def serve_web(settings: Settings, ready: Callable[[str], None] | None = None) -> None:
+    """The local page, until it is cancelled. `ready` is told the address once it answers."""
+    from adapters.web import launch
+
+    async with running(settings) as app:
+        await launch(app.assistant, settings, ready)
 
 
 def _worker(settings: Settings) -> Worker:

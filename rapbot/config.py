@@ -30,7 +30,7 @@ class WebSettings(_Section):
     """The local page."""
 
     host: str = "127.0.0.1"
-    port: int = Field(7860, ge=0, le=65535)
+    port: int = Field(default=7860, ge=0, le=65535)
     open_browser: bool = True
 
 
@@ -82,10 +82,10 @@ class Settings(BaseSettings):
     lora: Path | None = None
     owner: str = "local:me"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    web: WebSettings = Field(default_factory=WebSettings)
-    worker: WorkerSettings = Field(default_factory=WorkerSettings)
-    limits: LimitSettings = Field(default_factory=LimitSettings)
-    chat: ChatSettings = Field(default_factory=ChatSettings)
+    web: WebSettings = WebSettings()
+    worker: WorkerSettings = WorkerSettings()
+    limits: LimitSettings = LimitSettings()
+    chat: ChatSettings = ChatSettings()
 
     @property
     def database(self) -> Path:

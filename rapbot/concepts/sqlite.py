@@ -159,6 +159,9 @@ def _make_private_file(path: Path) -> None:
             path.chmod(0o600)
     except OSError as error:
         raise StoreError(f"The database {path} cannot be made: {error.strerror}.") from error
+    # Asked before aiosqlite: a connection that fails to open leaves its thread behind.
+    if not path.is_file() or not os.access(path, os.R_OK | os.W_OK):
+        raise StoreError(f"The database {path} cannot be opened: it is not a file that I may read and write.")
 
 
 async def _prepare(db: aiosqlite.Connection, busy_timeout: float) -> None:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from rapbot.inference.encoders import as_keys
+from rapbot.inference.seams import Target
 from rapbot.inference.job import Region
 from rapbot.messages import WHOLE, Box
 
@@ -56,9 +57,12 @@ class DenseMapDetector:
         self._encoder = encoder
         self._rules = rules or WindowRules()
 
-    def detect(self, pictures: Sequence[Image.Image], categories: Sequence[Sequence[str]]) -> list[list[Region]]:
-        """The whole picture and the windows that most clearly show some kind of thing; `categories` are not used."""
-        return self.detect_near(pictures, [np.zeros((0, 0), np.float32)] * len(pictures))
+    def detect(self, pictures: Sequence[Image.Image], targets: Sequence[Target]) -> list[list[Region]]:
+        """The whole picture and the windows nearest to any of the target's keys; `categories` are not used.
+
+        Without keys: the windows that most clearly show some kind of thing.
+        """
+        return self.detect_near(pictures, [target.keys for target in targets])
 
     def detect_near(self, pictures: Sequence[Image.Image], keys: Sequence[Floats]) -> list[list[Region]]:
         """The whole picture and the windows nearest to any of `keys[i]` float32[A, D]; no keys: as `detect`."""

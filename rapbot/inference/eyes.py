@@ -13,7 +13,7 @@ from PIL import Image
 
 from rapbot.inference.job import Region, Scene, VisibleConcepts
 from rapbot.inference.retrieval import AvatarKeys, RetrievalRules, retrieve
-from rapbot.inference.seams import Detector, Encoder
+from rapbot.inference.seams import Detector, Encoder, Target
 from rapbot.messages import Box
 
 Floats = npt.NDArray[np.float32]
@@ -61,7 +61,8 @@ class Eyes:
         wanted = AvatarKeys.read(concepts).positive
         if isinstance(self._detector, GuidedDetector) and wanted.size:
             return self._detector.detect_near([picture], [wanted])[0]
-        return self._detector.detect([picture], [sorted({card.category for card in concepts.cards})])[0]
+        categories = tuple(sorted({card.category for card in concepts.cards}))
+        return self._detector.detect([picture], [Target(categories, wanted)])[0]
 
 
 def cut(picture: Image.Image, box: Box) -> Image.Image:

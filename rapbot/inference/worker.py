@@ -61,7 +61,7 @@ class Worker:
     async def __aenter__(self) -> Worker:
         context = multiprocessing.get_context("spawn")  # a fork of a threaded process can hang
         self._reader, self._writer = context.Pipe(duplex=False)
-        self._pool = ProcessPool(max_workers=1, context=context, initializer=initialise, initargs=(self._start, self._writer))
+        self._pool: Any = ProcessPool(max_workers=1, context=context, initializer=initialise, initargs=(self._start, self._writer))
         listen = _progress_reader(self._reader, asyncio.get_running_loop(), self._tell)
         self._thread = threading.Thread(target=listen, name="worker-progress", daemon=True)
         self._thread.start()

@@ -1,0 +1,48 @@
+# make run   start the local page          make test  everything CI checks
+# make lint  the static checks only        make setup install without starting
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: run test lint setup browser clean
+
+run: $(STAMP)
+	$(BIN)/rapbot web
+
+setup: $(STAMP)
+	$(BIN)/rapbot models fetch
+
+lint: $(STAMP)-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+test: lint browser
+	$(BIN)/rapbot models fetch
+	$(BIN)/python -m pytest
+
+# The browser test drives a real Chromium; where it cannot be installed the test says that it was skipped.
+browser:
+	@command -v chromium >/dev/null || { \
+	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	    apt-get update -q && apt-get install -q -y --no-install-recommends chromium fonts-noto-core; \
+	  else echo "No chromium here: the browser test will be skipped (on Debian: apt install chromium)."; fi; }
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("rapbot needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+# constraints.txt pins the pair of torch builds that was tested; pip shows its own progress bars.
+$(STAMP): $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "Installing rapbot and what it needs into $(VENV) (the first time takes some minutes) …"
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(STAMP)-dev: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@ $(STAMP)
+
+clean:
+	rm -rf $(VENV)

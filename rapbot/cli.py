@@ -1,0 +1,420 @@
+"""The command line. Every command that needs the models starts a worker of its own and shows what it does.
+
+Heavy imports happen inside the commands, so that `rapbot --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from rapbot import __version__
+from rapbot.errors import RapbotError
+
+if TYPE_CHECKING:
+    from rapbot.app import App
+    from rapbot.config import Settings
+    from rapbot.messages import Photo, ProgressListener, Reply
+
+T = TypeVar("T")
+
+cli = typer.Typer(
+    name="rapbot",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "A chat assistant that learns [bold]your[/bold] dog, your mug, your sister from one photo and one sentence.\n\n"
+        "Try:  rapbot remember Lala dog.jpg --info 'A white and gray dog. She loves cheese.'\n\n"
+        "      rapbot caption walk.jpg        rapbot ask 'what does Lala eat?'        rapbot web"
+    ),
+)
+models_cli = typer.Typer(no_args_is_help=True, help="The model files: list, fetch, verify.")
+cli.add_typer(models_cli, name="models")
+
+PhotoPath = Annotated[Path, typer.Argument(metavar="PHOTO", help="A JPEG, PNG, WebP, GIF or HEIC file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+
+class _Options:
+    config: Path | None = None
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"rapbot {__version__}")
+        raise typer.Exit
+
+
+@cli.callback()
+def options(
+    config: Annotated[Path | None, typer.Option("--config", help="A TOML file; see config.example.toml.")] = None,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+) -> None:
+    _Options.config = config
+
+
+def _settings(**overrides: Any) -> Settings:
+    from rapbot.config import load_settings
+    from rapbot.logs import configure_logs
+
+    settings = load_settings(_Options.config, **overrides)
+    configure_logs(settings.log_level)
+    return settings
+
+
+def _with_app(work: Callable[[App, ProgressListener | None], Awaitable[T]], *, quiet: bool = False) -> T:
+    """Run `work` with the whole program started, showing its stages on a terminal."""
+    from rapbot.app import running
+
+    settings = _settings(log_level="warning")
+
+    async def run() -> T:
+        with _stages(quiet) as listener:
+            async with running(settings) as app:
+                return await work(app, listener)
+
+    return asyncio.run(run())
+
+
+@contextmanager
+def _stages(quiet: bool) -> Iterator[ProgressListener | None]:
+    """A spinner with the current stage; nothing where nobody watches."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+
+    from rapbot.messages import Progress, Stage
+
+    words = {
+        Stage.QUEUED: "Starting the models …",
+        Stage.LOOKING: "Looking …",
+        Stage.RECALLING: "Remembering …",
+        Stage.WRITING: "Writing …",
+    }
+    with Console(stderr=True).status("Starting the models …") as status:
+
+        def show(progress: Progress) -> None:
+            status.update(words[progress.stage])
+
+        yield show
+
+
+def _read_photo(path: Path) -> Photo:
+    from rapbot.errors import PhotoError
+    from rapbot.messages import Photo
+
+    try:
+        return Photo(path.read_bytes(), path.name)
+    except OSError as error:
+        raise PhotoError(f"I cannot read {path}: {error.strerror}.") from error
+
+
+def _show(reply: Reply, as_json: bool, picture: Path | None = None) -> None:
+    if picture is not None and reply.picture is not None:
+        picture.write_bytes(reply.picture)
+    if not as_json:
+        typer.echo(reply.text)
+        return
+    found = [
+        {
+            "name": s.name,
+            "box": [round(v, 4) for v in (s.box.left, s.box.top, s.box.right, s.box.bottom)],
+            "distance": round(s.distance, 4),
+            "confidence": round(s.confidence, 4),
+        }
+        for s in reply.sightings
+    ]
+    seconds = {stage: round(value, 4) for stage, value in reply.timings.items()}
+    typer.echo(json.dumps({"text": reply.text, "sightings": found, "seconds": seconds}, ensure_ascii=False))
+
+
+def _message(app: App, text: str, photo: Path | None) -> Any:
+    from rapbot.messages import Actor, Chat, Request
+
+    photos = (_read_photo(photo),) if photo is not None else ()
+    return Request(Actor(app.settings.owner), Chat("cli"), text, photos)
+
+
+@cli.command()
+def web(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; the default is this machine only.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 picks a free one.")] = None,
+    browser: Annotated[bool | None, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = None,
+) -> None:
+    """Open the local page: chat, gallery, corrections."""
+    from rapbot.app import serve_web
+
+    settings = _settings()
+    changes = {k: v for k, v in (("host", host), ("port", port), ("open_browser", browser)) if v is not None}
+    settings = settings.model_copy(update={"web": settings.web.model_copy(update=changes)})
+    _fetch_all(settings)
+    with suppress(KeyboardInterrupt):
+        asyncio.run(serve_web(settings, ready=lambda url: typer.echo(f"rapbot is ready at {url}  (Ctrl-C stops it)")))
+
+
+@cli.command()
+def remember(
+    name: Annotated[str, typer.Argument(help="What you call it: Lala")],
+    photo: PhotoPath,
+    info: Annotated[str, typer.Option("--info", "-i", help="What it is: 'A white and gray dog. She loves cheese.'")] = "",
+    category: Annotated[str, typer.Option(help="Kind of thing; read off --info when left out.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Teach it something from one photo."""
+    from rapbot.messages import Actor, Chat
+
+    given = _read_photo(photo)
+
+    async def work(app: App, listener: ProgressListener | None) -> Reply:
+        actor = Actor(app.settings.owner)
+        return await app.assistant.remember(
+            actor, Chat("cli"), name, info, category=category, photo=given, listener=listener
+        )
+
+    _show(_with_app(work, quiet=as_json), as_json)
+
+
+@cli.command()
+def addphoto(name: str, photo: PhotoPath, as_json: AsJson = False) -> None:
+    """Show it another photo of something it knows."""
+    from rapbot.messages import Actor, Chat
+
+    given = _read_photo(photo)
+
+    async def work(app: App, listener: ProgressListener | None) -> Reply:
+        return await app.assistant.add_photo(Actor(app.settings.owner), Chat("cli"), name, given, listener=listener)
+
+    _show(_with_app(work, quiet=as_json), as_json)
+
+
+@cli.command()
+def edit(
+    name: str,
+    info: Annotated[str | None, typer.Option("--info", "-i", help="New information.")] = None,
+    new_name: Annotated[str | None, typer.Option("--name", help="New name.")] = None,
+    category: Annotated[str | None, typer.Option(help="New kind of thing.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change a card; the very next answer uses it."""
+    from rapbot.messages import Actor
+
+    async def work(app: App) -> Reply:
+        return await app.assistant.edit(
+            Actor(app.settings.owner), name, new_name=new_name, category=category, info=info
+        )
+
+    _show(_with_store(work), as_json)
+
+
+@cli.command()
+def forget(
+    name: str, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False, as_json: AsJson = False
+) -> None:
+    """Delete something for good: card, photos and keys."""
+    from rapbot.messages import Actor
+
+    if not yes and sys.stdin.isatty():
+        typer.confirm(f"Really forget {name}? This cannot be undone", abort=True)
+
+    async def work(app: App) -> Reply:
+        return await app.assistant.forget(Actor(app.settings.owner), name)
+
+    _show(_with_store(work), as_json)
+
+
+@cli.command()
+def undo(as_json: AsJson = False) -> None:
+    """Take back the last change (not a forget)."""
+    from rapbot.messages import Actor
+
+    async def work(app: App) -> Reply:
+        return await app.assistant.undo(Actor(app.settings.owner))
+
+    _show(_with_store(work), as_json)
+
+
+@cli.command()
+def concepts(as_json: AsJson = False) -> None:
+    """List everything it was taught."""
+    from rapbot.cli_report import print_concepts
+    from rapbot.messages import Actor
+
+    async def work(app: App) -> Any:
+        return await app.assistant.concepts(Actor(app.settings.owner))
+
+    print_concepts(_with_store(work), as_json)
+
+
+@cli.command()
+def caption(
+    photo: PhotoPath,
+    picture: Annotated[Path | None, typer.Option(help="Save the photo with boxes and names here.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Caption a photo with the names it knows."""
+    _photo_command("caption", "", photo, picture, as_json)
+
+
+@cli.command()
+def find(
+    photo: PhotoPath,
+    name: Annotated[str, typer.Argument(help="Only this one; everything when left out.")] = "",
+    picture: Annotated[Path | None, typer.Option(help="Save the photo with boxes and names here.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Who and what of yours is in a photo, and where."""
+    _photo_command("find", name, photo, picture, as_json)
+
+
+def _photo_command(method: str, text: str, photo: Path, picture: Path | None, as_json: bool) -> None:
+    async def work(app: App, listener: ProgressListener | None) -> Reply:
+        answer: Reply = await getattr(app.assistant, method)(_message(app, text, photo), listener)
+        return answer
+
+    _show(_with_app(work, quiet=as_json), as_json, picture)
+
+
+@cli.command()
+def ask(
+    question: str,
+    photo: Annotated[Path | None, typer.Argument(metavar="[PHOTO]", help="A photo the question is about.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Save the photo with boxes and names here.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask anything about a photo, or about what you taught it."""
+
+    async def work(app: App, listener: ProgressListener | None) -> Reply:
+        return await app.assistant.respond(_message(app, question, photo), listener)
+
+    _show(_with_app(work, quiet=as_json), as_json, picture)
+
+
+def _with_store(work: Callable[[App], Awaitable[T]]) -> T:
+    """Run `work` without starting the models."""
+    from rapbot.app import running
+
+    settings = _settings(log_level="warning")
+
+    async def run() -> T:
+        async with running(settings, models=False) as app:
+            return await work(app)
+
+    return asyncio.run(run())
+
+
+@cli.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A database.json in the RAP format, or a zip made by export.")],
+    as_json: AsJson = False,
+) -> None:
+    """Teach everything in a RAP database file."""
+    from rapbot.transfer import import_database
+
+    async def work(app: App, listener: ProgressListener | None) -> dict[str, Any]:
+        return await import_database(app.assistant, app.settings.owner, file)
+
+    result = _with_app(work, quiet=as_json)
+    if as_json:
+        typer.echo(json.dumps(result, ensure_ascii=False))
+        return
+    typer.echo(f"Learned {len(result['learned'])}: {', '.join(result['learned']) or 'nothing new'}")
+    for name, reason in result["skipped"].items():
+        typer.echo(f"Skipped {name}: {reason}")
+
+
+@cli.command()
+def export(
+    to: Annotated[Path, typer.Argument(help="A folder or a .zip file to make.")] = Path("rapbot-export.zip"),
+) -> None:
+    """Write everything it was taught as a RAP database."""
+    from rapbot.transfer import export_database
+
+    async def work(app: App) -> int:
+        return await export_database(app.assistant, app.settings.owner, to)
+
+    typer.echo(f"Wrote {_with_store(work)} concepts to {to}")
+
+
+@cli.command("eval")
+def evaluate(
+    database: Annotated[Path, typer.Option(help="RAP database.json with the avatars beside it.")],
+    photos: Annotated[Path | None, typer.Option(help="JSON lines: {file, concepts}.")] = None,
+    negatives: Annotated[Path | None, typer.Option(help="Folder of photos that show none of the concepts.")] = None,
+    questions: Annotated[Path | None, typer.Option(help="JSON lines: {concept, info, question, options, answer}.")] = None,
+    out: Annotated[Path, typer.Option(help="Where the JSON report goes.")] = Path("report.json"),
+) -> None:
+    """Measure the whole pipeline on labelled photos; uses a temporary store, never yours."""
+    from rapbot.evaluation import evaluate_files, print_report
+
+    settings = _settings(log_level="warning")
+    report = asyncio.run(evaluate_files(settings, database, photos, negatives, questions))
+    out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    print_report(report)
+    typer.echo(f"Report: {out}")
+
+
+@models_cli.command("list")
+def models_list(as_json: AsJson = False) -> None:
+    """Which model files there are, and whether they are on this machine."""
+    from rapbot.cli_report import print_weights
+    from rapbot.inference.weights import list_weights
+
+    print_weights(list_weights(_settings().weights_dir.expanduser()), as_json)
+
+
+@models_cli.command("fetch")
+def models_fetch() -> None:
+    """Fetch and convert what is missing."""
+    _fetch_all(_settings())
+    typer.echo("All model files are here.")
+
+
+@models_cli.command("verify")
+def models_verify() -> None:
+    """Compare every model file with its checksum; exit status 1 when one is wrong."""
+    from rapbot.cli_report import print_weights
+    from rapbot.inference.weights import WeightState, list_weights, verify
+
+    folder = _settings().weights_dir.expanduser()
+    statuses = [verify(status.file.name, folder) for status in list_weights(folder)]
+    print_weights(statuses, False)
+    if any(status.state is not WeightState.READY for status in statuses):
+        raise typer.Exit(1)
+
+
+def _fetch_all(settings: Settings) -> None:
+    from rapbot.cli_report import fetch_progress
+    from rapbot.inference.weights import ensure, list_weights
+
+    folder = settings.weights_dir.expanduser()
+    with fetch_progress() as progress:
+        for status in list_weights(folder):
+            ensure(status.file.name, folder, progress)
+
+
+@cli.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check the configuration, the database, the model files and the worker; say what to do."""
+    from rapbot.doctor import diagnose
+
+    if not diagnose(_settings(log_level="error"), as_json):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Entry point: one sentence instead of a traceback for everything that rapbot raises on purpose."""
+    try:
+        cli()
+    except RapbotError as error:
+        typer.echo(error.sentence, err=True)
+        raise SystemExit(1) from None
