@@ -111,7 +111,7 @@ class Assistant:
         context.subjects = (changed.id,) if changed else ()
         about = f": {info.rstrip('.')}." if info else "."
         text = f"I will know {name} ({category}) from now on{about} Send me a photo, or ask me about {name}."
-        return Reply(text, avatar.jpeg, actions=(Action.EDIT, Action.UNDO))
+        return Reply(text, avatar.jpeg, actions=(Action.EDIT, Action.UNDO), named=context.subjects)
 
     async def add_photo(
         self, actor: Actor, chat: Chat, name: str, photo: Photo | None = None, *, listener: ProgressListener | None = None
@@ -210,7 +210,9 @@ class Assistant:
         names = {c.id: c.name for c in await self.concepts(actor)}
         job = self._job(actor, Task.EXPLAIN, photo=record.photo, scene=record.scene)
         answer = await self._queue.submit(job)
-        return Reply(why_sentences(record, names), answer.picture, record.scene.sightings, answer_id=answer_id)
+        regions = tuple(dict.fromkeys(candidate.region for candidate in record.scene.candidates))
+        text = why_sentences(record, names)
+        return Reply(text, answer.picture, record.scene.sightings, answer_id=answer_id, regions=regions)
 
     async def wrong(
         self, actor: Actor, answer_id: str, region: int, right: str | None, *, was: str | None = None

@@ -142,6 +142,8 @@ class Reply:
     """Refers to this answer in `Assistant.why` and `Assistant.wrong`."""
     named: tuple[int, ...] = ()
     """Ids of the concepts that the text names."""
+    regions: tuple[int, ...] = ()
+    """Numbers drawn on the picture of a *Why?*: the regions that `Assistant.wrong` can be told about."""
     option_scores: tuple[float, ...] = ()
     """Log-likelihood of each answer choice, where choices were given."""
     timings: dict[str, float] = field(default_factory=dict)

@@ -40,6 +40,22 @@ _POCKET_QUESTION = (
     ("assistant", "<mug> was a present from Tom."),
 )
 
+_CHOICE = (
+    ("system", "Answer with a few words from the text."),
+    ("user", "Milo: A grey cat from Rome. He loves tuna and fears dogs.\nWhat does Milo eat?"),
+    ("assistant", "Tuna"),
+    ("user", "red_car: An old car with broken lights. It was a present from Tom in 2012.\nWho gave it to me?"),
+    ("assistant", "Tom"),
+    ("user", "Eva: My aunt, a doctor. She sings in a choir on Fridays.\nWhen does Eva sing?"),
+    ("assistant", "On Fridays"),
+    ("user", "Milo: A grey cat from Rome. He loves tuna and fears dogs.\nWhat is Milo afraid of?"),
+    ("assistant", "Dogs"),
+    ("user", "jacket: A green jacket with a torn pocket. It is made of cotton, size M.\nWhat is the jacket made of?"),
+    ("assistant", "Cotton"),
+    ("user", "Tom: A pilot, 40 years old. He is not married.\nIs Tom married?"),
+    ("assistant", "No"),
+)
+
 
 def select_cards(job: Job, scene: Scene | None, k: int) -> tuple[Card, ...]:
     """The concepts that go into the prompt: named in the text first, then sightings by distance, at most `k`.
@@ -59,6 +75,12 @@ def build_prompt(layout: str, job: Job, scene: Scene | None, cards_in_prompt: Se
     if layout == POCKET:
         return _pocket(job, scene, cards_in_prompt)
     raise ValueError(f"unknown prompt layout {layout!r}")
+
+
+def build_choice_prompt(name: str, told: str, question: str) -> Prompt:
+    """The question of a multiple choice for a text-only model; the options are scored as its answer."""
+    message = f"{name}: {told or '?'}\n{' '.join(question.split())}"
+    return Prompt((*_CHOICE, ("user", message)), max_new_tokens=12)
 
 
 def _rap(job: Job, cards: Sequence[Card]) -> Prompt:

@@ -64,8 +64,6 @@ def initialise(start: WorkerStart, progress: Connection) -> None:
     """First thing in a new worker process; loads nothing, so that a failure to load is an ordinary answer of `warm`."""
     global _start, _progress
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    with contextlib.suppress(OSError):
-        os.nice(5)  # the page and the bots stay responsive while the models work
     _start, _progress = start, progress
 
 

@@ -17,7 +17,8 @@ _VERBS = words(
     " cost came got gets fits shines plays sings reads drives rides bites chases follows dreams snores jumps hides dances"
     " cooks bakes paints writes grows blooms opens closes chirps quacks squeaks flies knits owns uses measures says means"
     " reacts responds answers understands visits travels attends fetches catches steals digs guards watches listens"
-    " suffers lost broke won moved started joined arrived"
+    " suffers lost broke won moved started joined arrived hunts must imitates leaks chews pulls ran"
+    " gave brought learned speaks turns tells sells repairs rescues loathes adores hops limps purrs meows howls begs"
 )
 _ADVERBS = words("always never only often usually sometimes also still really mostly just even not now")
 _SPLIT = re.compile(

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import re
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
@@ -25,6 +28,9 @@ from rapbot.logs import get_logger
 from rapbot.messages import Progress, ProgressListener, Stage
 
 log = get_logger("rapbot.worker")
+
+_FRAME = re.compile(r'File "[^"]*?([\w.-]+\.py)", line (\d+), in (\w+)')
+_DIED = "My model process stopped twice on this message, so I gave up on it. Please try another photo."
 
 
 class Worker:
@@ -61,7 +67,7 @@ class Worker:
     async def __aenter__(self) -> Worker:
         context = multiprocessing.get_context("spawn")  # a fork of a threaded process can hang
         self._reader, self._writer = context.Pipe(duplex=False)
-        self._pool: Any = ProcessPool(max_workers=1, context=context, initializer=initialise, initargs=(self._start, self._writer))
+        self._pool = self._new_pool()
         listen = _progress_reader(self._reader, asyncio.get_running_loop(), self._tell)
         self._thread = threading.Thread(target=listen, name="worker-progress", daemon=True)
         self._thread.start()
@@ -78,6 +84,14 @@ class Worker:
         await asyncio.to_thread(self._thread.join)
         self._reader.close()
         self._writer.close()
+
+    def _new_pool(self) -> Any:
+        return ProcessPool(
+            max_workers=1,
+            context=multiprocessing.get_context("spawn"),
+            initializer=initialise,
+            initargs=(self._start, self._writer),
+        )
 
     async def run(self, jobs: Sequence[Job], listeners: dict[str, ProgressListener]) -> list[Answer | RapbotError]:
         """One answer or error per job, in order; never raises for what a job or the process did."""
@@ -144,17 +158,23 @@ class Worker:
 
     async def _schedule(self, function: Callable[..., Any], args: tuple[Any, ...], deadline: float) -> Any:
         try:
+            if not self._pool.active:
+                self._pool = self._new_pool()
             return await asyncio.wrap_future(self._pool.schedule(function, args=args, timeout=deadline))
         except NotWarm:
             raise
+        except BrokenProcessPool as error:  # pebble gives a pool up whose only process died between two tasks
+            self._lost()
+            self._pool = self._new_pool()
+            raise WorkerDied(_DIED) from error
         except (TimeoutError, FutureTimeout) as error:
             self._lost()
             raise JobTimeout(f"That took longer than {deadline:.0f} seconds, so I stopped. Please try a smaller photo.") from error
         except ProcessExpired as error:
             self._lost()
-            raise WorkerDied("My model process stopped twice on this message, so I gave up on it. Please try another photo.") from error
+            raise WorkerDied(_DIED) from error
         except Exception as error:
-            log.exception("worker.bug")
+            log.error("worker.bug", error=type(error).__name__, frames=_frames(error))
             raise InferenceError("Something broke inside me while I looked at that. Sorry!") from error
 
     def _lost(self) -> None:
@@ -185,6 +205,12 @@ def _progress_reader(
                 loop.call_soon_threadsafe(tell, *message)
 
     return read
+
+
+def _frames(error: BaseException) -> list[str]:
+    """Where it happened, also inside the worker: file, line and function, without any value of a variable."""
+    told = str(error.__cause__ or "") + "".join(traceback.format_tb(error.__traceback__))
+    return [":".join(found) for found in _FRAME.findall(told)[-6:]]
 
 
 def _error(failure: Failure) -> RapbotError:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rapbot.inference.captions import UNSEEN, compose_caption, compose_description
+from rapbot.inference.choosing import option_scores
 from rapbot.inference.guard import (
     answer_or_none,
     caption_or_none,
@@ -185,8 +186,11 @@ def _from_scene(job: Job, scene: Scene, asked: Sequence[Card]) -> str:
 
 
 def _choose(generator: Generator, job: Job, scene: Scene | None, k: int, layout: str) -> Written:
-    """Score the options of a multiple choice by the model's likelihood."""
+    """Score the options of a multiple choice; the text is the best one."""
     chosen = select_cards(job, scene, k)
-    scores = generator.score(build_prompt(layout, job, scene, chosen), job.options)
+    if layout == RAP:
+        scores = generator.score(build_prompt(layout, job, scene, chosen), job.options)
+    else:
+        scores = option_scores(generator, job, scene, chosen)
     best = max(range(len(scores)), key=scores.__getitem__)
     return Written(job.options[best], tuple(card.concept_id for card in chosen), tuple(scores))

@@ -1,0 +1,45 @@
+"""Multiple choice: which option the card, the photo and the model agree on.
+
+The score of an option is what the card adds to its likelihood (pointwise mutual information: log-likelihood with the
+card minus without, so that an option is not preferred for being a common phrase), plus how much of it stands in the
+card. Measured on tests/data/questions.jsonl, see benchmarks/writing_quality.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rapbot.inference.job import Card, Job, Scene
+from rapbot.inference.prompt import build_choice_prompt, scene_in_words
+from rapbot.inference.reading import Verdict, read, read_all, stems
+from rapbot.inference.seams import Generator
+
+_IN_CARD = 6.0
+"""Natural-log units for an option all of whose words stand in the card."""
+_IN_STATEMENT = 6.0
+"""The same for the very statement of the card that the question is about."""
+_PRIOR = 0.8
+"""Share of the likelihood without the card that is taken off; the whole of it overshoots on rare words."""
+
+
+def option_scores(generator: Generator, job: Job, scene: Scene | None, cards: Sequence[Card]) -> list[float]:
+    """One score per option of `job`, higher is better; comparable within one question only."""
+    about = list(cards) or [reading.card for reading in read_all(job.text, job.concepts.cards)[:2]]
+    name = " and ".join(card.name for card in about) or "The photo"
+    told = " ".join(card.info for card in about)
+    if scene is not None:
+        told = f"{told} In the photo: {scene_in_words(scene, about)}."
+    informed = generator.score(build_choice_prompt(name, told, job.text), job.options)
+    blind = generator.score(build_choice_prompt(name, "", job.text), job.options)
+    readings = [read(job.text, card) for card in about]
+    statements = " ".join(one.statement for one in readings if one.verdict is not Verdict.UNKNOWN)
+    return [
+        with_card - _PRIOR * without + _IN_CARD * _found(option, told) + _IN_STATEMENT * _found(option, statements)
+        for option, with_card, without in zip(job.options, informed, blind, strict=True)
+    ]
+
+
+def _found(option: str, text: str) -> float:
+    """The part of the option's content words that `text` holds."""
+    wanted = stems(option)
+    return len(wanted & stems(text)) / len(wanted) if wanted else 0.0
