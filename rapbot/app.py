@@ -33,7 +33,7 @@ class App:
 
 @asynccontextmanager
 async def running(settings: Settings, database: Path | None = None, *, models: bool = True) -> AsyncIterator[App]:
-    """Store, worker, queue and assistant, started; stopped in the reverse order. `database` overrides the configured one."""
+    """Everything started; stopped in the reverse order. `database` replaces the configured one."""
     limits = ConceptLimits.of(settings.limits)
     conversations = Conversations(
         lifetime=settings.chat.context_minutes * 60, turns=settings.chat.turns, photos=settings.chat.photos_in_memory

@@ -51,7 +51,12 @@ class Assistant:
     """The core of rapbot. All state lies in what it is given."""
 
     def __init__(
-        self, store: ConceptStore, indexes: IndexCache, queue: JobQueue, conversations: Conversations, settings: Settings
+        self,
+        store: ConceptStore,
+        indexes: IndexCache,
+        queue: JobQueue,
+        conversations: Conversations,
+        settings: Settings,
     ) -> None:
         self._store = store
         self._indexes = indexes
@@ -93,7 +98,10 @@ class Assistant:
         box: Box | None = None,
         listener: ProgressListener | None = None,
     ) -> Reply:
-        """Teach a concept from one photo and one sentence. Without a photo: the last one of the chat, else wait for one."""
+        """Teach a concept from one photo and one sentence.
+
+        Without a photo: the last one of the chat; if there is none either, the next one is waited for.
+        """
         limits = self._limits
         name, info = clean_name(name, limits), clean_text(info, limits.info, "information")
         category = clean_text(category, limits.category, "category").lower() or guess_category(info)[: limits.category]
@@ -114,17 +122,25 @@ class Assistant:
         return Reply(text, avatar.jpeg, actions=(Action.EDIT, Action.UNDO), named=context.subjects)
 
     async def add_photo(
-        self, actor: Actor, chat: Chat, name: str, photo: Photo | None = None, *, listener: ProgressListener | None = None
+        self,
+        actor: Actor,
+        chat: Chat,
+        name: str,
+        photo: Photo | None = None,
+        *,
+        box: Box | None = None,
+        role: Role = Role.AVATAR,
+        listener: ProgressListener | None = None,
     ) -> Reply:
-        """One more picture of a known concept."""
+        """One more picture of a known concept (or, as COUNTEREXAMPLE, of what it is not)."""
         concept = await self.concept(actor, name)
         context = self._conversations.context(chat.id, actor.id)
         data = photo.data if photo else context.photo
         if data is None:
             context.draft = Draft(concept.name, adds_to_existing=True)
             return Reply(f"Please send me another photo of {concept.name}.")
-        avatar, _ = await self._encode(actor, data, concept.category, None, listener)
-        after = await self._change(actor, AddAvatar(concept.id, avatar))
+        avatar, _ = await self._encode(actor, data, concept.category, box, listener)
+        after = await self._change(actor, AddAvatar(concept.id, avatar, role))
         context.draft = None
         count = sum(a.role is Role.AVATAR for a in after.avatars) if after else 0
         return Reply(f"I know {concept.name} from {count} photos now.", avatar.jpeg, actions=(Action.UNDO,))
@@ -186,7 +202,9 @@ class Assistant:
 
     # -- photos and questions -------------------------------------------------------------------------------
 
-    async def respond(self, request: Request, listener: ProgressListener | None = None, ask: Ask | None = None) -> Reply:
+    async def respond(
+        self, request: Request, listener: ProgressListener | None = None, ask: Ask | None = None
+    ) -> Reply:
         """Answer a free message: photo, text, or both. Raises RapbotError with the sentence for the person."""
         context = self._conversations.context(request.chat.id, request.actor.id)
         if request.photos and not request.text.strip() and context.draft is not None:
@@ -217,7 +235,7 @@ class Assistant:
     async def wrong(
         self, actor: Actor, answer_id: str, region: int, right: str | None, *, was: str | None = None
     ) -> Reply:
-        """Correct an answer: the region shows `right` (it becomes another avatar), and not `was` (never matched there again)."""
+        """Correct an answer: the region shows `right` (it becomes another avatar) and not `was` (a counter-example)."""
         record = self._record(actor, answer_id)
         if not 0 <= region < len(record.scene.regions):
             raise ConceptError("That part of the photo is not known any more; please send the photo again.")
@@ -231,7 +249,11 @@ class Assistant:
             await self._change(actor, AddAvatar(wrong.id, avatar, Role.COUNTEREXAMPLE))
         if correct is not None:
             await self._change(actor, AddAvatar(correct.id, avatar))
-        said = f"That is {correct.name}; I have kept this view." if correct else f"Noted: that is not {wrong.name if wrong else ''}."
+        said = (
+            f"That is {correct.name}; I have kept this view."
+            if correct
+            else f"Noted: that is not {wrong.name if wrong else ''}."
+        )
         return Reply(said, actions=(Action.UNDO,))
 
     # -- inside ---------------------------------------------------------------------------------------------
@@ -320,7 +342,9 @@ class Assistant:
         if name is not None:
             raise NameUnknown(name, nearest_names(name, [card.name for card in index.visible.cards]))
 
-    async def _answer(self, request: Request, context: ChatContext, job: Job, listener: ProgressListener | None) -> Reply:
+    async def _answer(
+        self, request: Request, context: ChatContext, job: Job, listener: ProgressListener | None
+    ) -> Reply:
         if job.photo is None and job.task in _NEEDS_PHOTO:
             raise PhotoError("Which photo? Please send me one with that.")
         answer = await self._queue.submit(job, listener)
@@ -338,7 +362,16 @@ class Assistant:
         if job.text:
             self._conversations.add_turn(context, Turn(job.text, text))
         sightings = answer.scene.sightings if answer.scene else ()
-        return Reply(text, answer.picture, sightings, actions, answer_id, answer.named, answer.option_scores, answer.timings)
+        return Reply(
+            text,
+            answer.picture,
+            sightings=sightings,
+            actions=actions,
+            answer_id=answer_id,
+            named=answer.named,
+            option_scores=answer.option_scores,
+            timings=answer.timings,
+        )
 
     def _record(self, actor: Actor, answer_id: str) -> AnswerRecord:
         record = self._conversations.answer(answer_id, actor.id)

@@ -166,7 +166,9 @@ def web(
 def remember(
     name: Annotated[str, typer.Argument(help="What you call it: Lala")],
     photo: PhotoPath,
-    info: Annotated[str, typer.Option("--info", "-i", help="What it is: 'A white and gray dog. She loves cheese.'")] = "",
+    info: Annotated[
+        str, typer.Option("--info", "-i", help="What it is: 'A white and gray dog. She loves cheese.'")
+    ] = "",
     category: Annotated[str, typer.Option(help="Kind of thing; read off --info when left out.")] = "",
     as_json: AsJson = False,
 ) -> None:
@@ -318,12 +320,14 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """Teach everything in a RAP database file."""
+    from rapbot.progress import track_progress
     from rapbot.transfer import import_database
 
     async def work(app: App, listener: ProgressListener | None) -> dict[str, Any]:
-        return await import_database(app.assistant, app.settings.owner, file)
+        with track_progress() as track:
+            return await import_database(app.assistant, app.settings.owner, file, track)
 
-    result = _with_app(work, quiet=as_json)
+    result = _with_app(work, quiet=True)
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False))
         return
@@ -350,7 +354,9 @@ def evaluate(
     database: Annotated[Path, typer.Option(help="RAP database.json with the avatars beside it.")],
     photos: Annotated[Path | None, typer.Option(help="JSON lines: {file, concepts}.")] = None,
     negatives: Annotated[Path | None, typer.Option(help="Folder of photos that show none of the concepts.")] = None,
-    questions: Annotated[Path | None, typer.Option(help="JSON lines: {concept, info, question, options, answer}.")] = None,
+    questions: Annotated[
+        Path | None, typer.Option(help="JSON lines: {concept, info, question, options, answer}.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Where the JSON report goes.")] = Path("report.json"),
 ) -> None:
     """Measure the whole pipeline on labelled photos; uses a temporary store, never yours."""

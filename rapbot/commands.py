@@ -143,15 +143,21 @@ async def _help(assistant: Assistant, request: Request, rest: str, listener: Pro
 COMMANDS: dict[str, Command] = {
     command.name: command
     for command in (
-        Command("remember", "/remember NAME what it is", "With a photo: I learn it at once. "
-                "Example: /remember Lala A white and gray dog. She loves cheese.", _remember),
+        Command(
+            "remember",
+            "/remember NAME what it is",
+            "With a photo: I learn it at once. Example: /remember Lala A white and gray dog. She loves cheese.",
+            _remember,
+        ),
         Command("caption", "/caption", "A caption of your photo, or of the last one.", _caption),
         Command("describe", "/describe", "A longer description.", _describe),
         Command("find", "/find [NAME]", "Who and what of yours is in the photo, and where.", _find),
         Command("ask", "/ask QUESTION", "Any question, about a photo or about what you taught me.", _ask),
         Command("concepts", "/concepts", "Everything you taught me.", _concepts),
         Command("show", "/show NAME", "One card with its photo.", _show),
-        Command("edit", "/edit NAME new information", "Change a card; also: /edit NAME name=…, /edit NAME category=…", _edit),
+        Command(
+            "edit", "/edit NAME new information", "Change a card; also: /edit NAME name=…, /edit NAME category=…", _edit
+        ),
         Command("addphoto", "/addphoto NAME", "With another photo: I recognise it better.", _add_photo),
         Command("forget", "/forget NAME", "Delete it for good: card, photos and keys.", _forget),
         Command("undo", "/undo", "Take back your last change (not a /forget: that is final).", _undo),

@@ -83,7 +83,11 @@ class Conversations:
             if person == actor_id:
                 context.turns = ()
                 context.subjects = tuple(subject for subject in context.subjects if subject != concept_id)
-        seen = {key for key, record in self._answers.items() if any(c.concept_id == concept_id for c in record.scene.candidates)}
+        seen = {
+            key
+            for key, record in self._answers.items()
+            if any(c.concept_id == concept_id for c in record.scene.candidates)
+        }
         for key in seen:
             del self._answers[key]
 

@@ -5,10 +5,10 @@ Source of the metrics: RAP (CVPR 2025), section 4 and its scorer; the strict var
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
@@ -18,10 +18,12 @@ from typing import Any
 
 from rapbot.app import App, running
 from rapbot.assistant import Ask
-from rapbot.concepts.rap_format import RapEntry, read_database
+from rapbot.concepts.rap_format import RapEntry, read_rap_database
 from rapbot.config import Settings
 from rapbot.errors import ConceptError
 from rapbot.messages import Actor, Chat, Photo, Reply, Request
+from rapbot.progress import track_progress
+from rapbot.transfer import teach_entry
 
 ACTOR = Actor("eval:eval")
 _PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".heic", ".gif"})
@@ -62,13 +64,15 @@ async def evaluate_files(
     settings: Settings, database: Path, photos: Path | None, negatives: Path | None, questions: Path | None
 ) -> dict[str, Any]:
     """The report as plain values. Raises RapbotError when a file is missing or not in its format."""
-    entries = read_database(database)
+    entries = read_rap_database(database)
     labelled = _read_photos(photos, {entry.name for entry in entries}) if photos else []
-    others = sorted(p for p in negatives.rglob("*") if p.suffix.lower() in _PHOTO_SUFFIXES) if negatives else []
+    others = _pictures_in(negatives) if negatives else []
     asked = _read_questions(questions) if questions else []
     counts = Counts()
-    with tempfile.TemporaryDirectory(prefix="rapbot-eval-") as folder, _progress() as track:
-        roomy = settings.model_copy(update={"limits": settings.limits.model_copy(update={"concepts_per_person": 10_000})})
+    with tempfile.TemporaryDirectory(prefix="rapbot-eval-") as folder, track_progress() as track:
+        roomy = settings.model_copy(
+            update={"limits": settings.limits.model_copy(update={"concepts_per_person": 10_000})}
+        )
         async with running(roomy, database=Path(folder) / "eval.sqlite3") as app:
             await app.worker.ready()
             await _teach(app, track(entries, "teach"), counts)
@@ -79,6 +83,10 @@ async def evaluate_files(
                 counts.false_named.append(bool(reply.named))
             await _ask_all(app, track(asked, "questions"), counts)
     return _report(counts, len(entries), len(labelled), len(others))
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in _PHOTO_SUFFIXES)
 
 
 def _read_lines(path: Path) -> Iterable[tuple[int, dict[str, Any]]]:
@@ -121,7 +129,9 @@ def _read_questions(path: Path) -> list[Question]:
             texts = [options[key] for key in letters] if isinstance(options, dict) else list(options)
             answer = letters.index(str(record["answer"]).strip().upper()[:1])
             questions.append(
-                Question(record["concept"].strip("<>"), record["info"], record["question"], tuple(map(str, texts)), answer)
+                Question(
+                    record["concept"].strip("<>"), record["info"], record["question"], tuple(map(str, texts)), answer
+                )
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ConceptError(f"{path}, line {number} needs concept, info, question, options and answer.") from error
@@ -131,18 +141,13 @@ def _read_questions(path: Path) -> list[Question]:
 async def _teach(app: App, entries: Iterable[RapEntry], counts: Counts) -> None:
     chat = Chat("eval:teach")
     for entry in entries:
-        photos = [Photo(image.read()) for image in entry.images]
         began = time.perf_counter()
-        await app.assistant.remember(
-            ACTOR, chat, entry.name, entry.info, category=entry.category, photo=photos[0]
-        )
-        counts.seconds["remember"].append(time.perf_counter() - began)
-        for photo in photos[1:]:
-            await app.assistant.add_photo(ACTOR, chat, entry.name, photo)
+        await teach_entry(app.assistant, ACTOR, chat, entry)
+        counts.seconds["remember"].append((time.perf_counter() - began) / len(entry.images))
 
 
 async def _caption(app: App, path: Path, counts: Counts) -> Reply:
-    request = Request(ACTOR, Chat("eval:photo"), "", (Photo(path.read_bytes(), path.name),))
+    request = Request(ACTOR, Chat("eval:photo"), "", (Photo(await asyncio.to_thread(path.read_bytes), path.name),))
     began = time.perf_counter()
     reply = await app.assistant.caption(request)
     counts.seconds["caption"].append(time.perf_counter() - began)
@@ -172,7 +177,7 @@ async def _one_photo(app: App, photo: LabelledPhoto, counts: Counts) -> None:
 
 
 async def _ask_all(app: App, questions: Iterable[Question], counts: Counts) -> None:
-    """Each question with its own card only, its options shuffled (RAP.md: in the published set the answer is mostly A)."""
+    """Each question with its own card only, options shuffled: in the published set the answer is nearly always A."""
     shuffler = random.Random(0)
     for number, question in enumerate(questions):
         actor = Actor(f"eval:question-{number}")
@@ -240,21 +245,6 @@ def _report(counts: Counts, concepts: int, photos: int, negatives: int) -> dict[
             "questions": len(counts.answers),
         },
     }
-
-
-class _progress:
-    """Progress bars on stderr, one per part."""
-
-    def __enter__(self) -> Any:
-        from rich.console import Console
-        from rich.progress import Progress
-
-        self._bars = Progress(console=Console(stderr=True), disable=not sys.stderr.isatty())
-        self._bars.start()
-        return lambda items, what: self._bars.track(items, description=what)
-
-    def __exit__(self, *_: object) -> None:
-        self._bars.stop()
 
 
 def print_report(report: dict[str, Any]) -> None:

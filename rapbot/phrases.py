@@ -42,5 +42,3 @@ def why_sentences(record: AnswerRecord, names: dict[int, str], most: int = 8) ->
             f"{candidate.confidence:.0%} sure ({verdict})"
         )
     return "\n".join(lines) if lines else "I compared nothing: you have not taught me anything yet."
-
-

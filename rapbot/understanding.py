@@ -11,35 +11,58 @@ from dataclasses import dataclass
 from rapbot.inference.job import Task
 
 _PICTURE = r"(?:photo|picture|image|pic|snapshot|shot)"
-_HERE = rf"(?:(?:in|on)\s+(?:this|that|the|my|it)(?:\s+(?:last\s+)?{_PICTURE})?|here|there|visible|shown|depicted|around)"
-_CAPTION = re.compile(rf"^(?:(?:please|can you|could you)\s+)*(?:give|write|make)?\s*(?:me\s+)?(?:an?\s+|the\s+)?caption\b"
-                      rf"|^caption\s+(?:this|that|it|the)\b|\bcaption (?:of|for) (?:this|the)\b", re.I)
-_DESCRIBE = re.compile(rf"\bdescribe\b|\bin detail\b|\bdescription\b|^what(?:'s|’s| is) (?:happening|going on)\b"
-                       rf"|^what (?:do|can) you see\b|^tell me (?:more )?about (?:this|the) {_PICTURE}", re.I)
+_HERE = (
+    rf"(?:(?:in|on)\s+(?:this|that|the|my|it)(?:\s+(?:last\s+)?{_PICTURE})?|here|there|visible|shown|depicted|around)"
+)
+_NAMES = r"§(?:\s*(?:and|or|,|&)\s*§)*"
+_END = r"\s*[?.!]*$"
+_CAPTION = re.compile(
+    r"^(?:(?:please|can you|could you)\s+)*(?:give|write|make)?\s*(?:me\s+)?(?:an?\s+|the\s+)?caption\b"
+    r"|\bcaption (?:of|for) (?:this|the)\b",
+    re.I,
+)
+_DESCRIBE = re.compile(
+    r"\bdescribe\b|\bin detail\b|\bdescription\b|^what(?:'s|’s| is) (?:happening|going on)\b"
+    rf"|^what (?:do|can) you see\b|^tell me (?:more )?about (?:this|the) {_PICTURE}",
+    re.I,
+)
 _FIND = re.compile(
-    rf"^(?:so\s+)?(?:and\s+)?who(?:'s|’s|se|s| is| are| do| can|m)?\b.*(?:{_HERE}|this|that|these|those|see|recogni[sz]e)"
-    rf"|^(?:what|which)(?:'s|’s| is| are| things| concepts| of my).*(?:\bhere|do you (?:know|recogni[sz]e))"
-    rf"|^(?:do|can) you (?:recogni[sz]e|know|see) (?:any|some|who|what|him|her|this|that|it|them)"
-    rf"|^(?:who|what|anyone|anybody|anything)(?:'s|’s| is)? (?:here|there|in it|this|that)\b", re.I)
+    r"^(?:so\s+)?(?:and\s+)?who(?:'s|’s|se|s| is| are| do| can|m)?\b.*"
+    rf"(?:{_HERE}|this|that|these|those|see|recogni[sz]e)"
+    r"|^(?:what|which)(?:'s|’s| is| are| things| concepts| of my).*(?:\bhere|do you (?:know|recogni[sz]e))"
+    r"|^(?:do|can) you (?:recogni[sz]e|know|see) (?:any|some|who|what|him|her|this|that|it|them)"
+    r"|^(?:who|what|anyone|anybody|anything)(?:'s|’s| is)? (?:here|there|in it|this|that)\b",
+    re.I,
+)
 _LOCATE = re.compile(
-    rf"^(?:and\s+)?(?:so\s+)?where(?:'s|’s|\s+is|\s+are|\s+can\s+(?:i|you)\s+(?:see|find))\s+§(?:\s*(?:and|,|&)?\s*§)*\s*(?:{_HERE})?\s*[?.!]*$"
-    rf"|^(?:please\s+)?(?:find|locate|point (?:to|at)|show me|mark|box|circle)\s+§(?:\s*(?:and|,)\s*§)*\s*(?:{_HERE})?\s*[?.!]*$"
-    rf"|\bbounding box\b", re.I)
+    r"^(?:and\s+)?(?:so\s+)?where(?:'s|’s|\s+is|\s+are|\s+can\s+(?:i|you)\s+(?:see|find))"
+    rf"\s+{_NAMES}\s*(?:{_HERE})?{_END}"
+    rf"|^(?:please\s+)?(?:find|locate|point (?:to|at)|show me|mark|box|circle)\s+{_NAMES}\s*(?:{_HERE})?{_END}"
+    r"|\bbounding box\b",
+    re.I,
+)
 _RECOGNISE = re.compile(
-    rf"^(?:and\s+|so\s+|hey\s+)?(?:is|are|was|isn'?t|do you see|can you see|does|do|did|has)\s+§(?:\s*(?:and|or|,|&)\s*§)*"
-    rf"(?:\s+(?:also|too|anywhere|somewhere|really|appear|in|visible|shown|there))*\s*(?:{_HERE})?(?:\s+(?:too|as well|please|answer.*))?\s*[?.!]*$"
-    rf"|^(?:is|are|was)\s+(?:this|that|it|these|here)\s+(?:really\s+)?(?:my\s+)?§(?:\s*(?:and|or)\s*§)*\s*[?.!]*"
-    rf"|^is\s+§\s+in this image\?", re.I)
+    r"^(?:and\s+|so\s+|hey\s+)?(?:is|are|was|isn'?t|do you see|can you see|does|do|did|has)"
+    rf"\s+{_NAMES}(?:\s+(?:also|too|anywhere|somewhere|really|appear|in|visible|shown|there))*"
+    rf"\s*(?:{_HERE})?(?:\s+(?:too|as well|please|answer.*))?{_END}"
+    rf"|^(?:is|are|was)\s+(?:this|that|it|these|here)\s+(?:really\s+)?(?:my\s+)?{_NAMES}{_END}"
+    r"|^is\s+§\s+in this image\?",
+    re.I,
+)
 _ABOUT_PICTURE = re.compile(
     rf"\b{_PICTURE}\b|\b(?:this|that|these|here|it)\b|\b(?:see|wear(?:s|ing)?|doing|holding|standing|sitting|lying|behind|beside"
-    rf"|next to|left|right|background|foreground|colou?rs? (?:is|are|of))\b", re.I)
+    rf"|next to|left|right|background|foreground|colou?rs? (?:is|are|of))\b",
+    re.I,
+)
 _PRONOUN = re.compile(r"\b(?:he|she|they|him|her|them|his|hers|their|theirs|its|it)\b", re.I)
 _UNKNOWN_SUBJECT = re.compile(
     rf"^(?i:is|are|where(?:'s|’s| is| are))\s+<?(?P<name>[^\W\d_][\w-]*(?:\s[A-Z][\w-]*)*)>?\s+(?:{_HERE})\s*\??$"
-    r"|^(?i:where)(?:'s|’s| is)\s+<?(?P<name2>[A-Z][\w-]*)>?\s*\?*$")
+    r"|^(?i:where)(?:'s|’s| is)\s+<?(?P<name2>[A-Z][\w-]*)>?\s*\?*$"
+)
 _ORDINARY_SUBJECTS = frozenset(
-    "it he she they there this that these those everything anyone anybody someone somebody something anything the a an my your "
-    "our who what".split())
+    "it he she they there this that these those everything anyone anybody someone somebody something anything "
+    "the a an my your our who what".split()
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 
 _COPULA = re.compile(r"\b(?:is|was|are)\s+(?=(?:an?|the|my|our|his|her|their|one of)\b)", re.I)
-_DETERMINER = re.compile(r"^(?:this is|it'?s|it is|he'?s|she'?s|an?|the|my|our|his|her|their|one of|some|another)\s+", re.I)
+_DETERMINER = re.compile(
+    r"^(?:this is|it'?s|it is|he'?s|she'?s|an?|the|my|our|his|her|their|one of|some|another)\s+", re.I
+)
 _STOP = frozenset(
-    "with who whose which that in on from of for by at is was are has have had and, named called to near about under over behind "
-    "beside without inside since because but lives loves likes eats sleeps belongs made bought given used worn he she it they "
-    "i we does can will comes goes gets got".split()
+    "with who whose which that in on from of for by at is was are has have had and, named called to near about under "
+    "over behind beside without inside since because but lives loves likes eats sleeps belongs made bought given used "
+    "worn he she it they i we does can will comes goes gets got".split()
 )
 _WORD = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*")
 

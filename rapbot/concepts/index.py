@@ -17,6 +17,9 @@ import numpy.typing as npt
 from rapbot.concepts.store import Collection, ConceptStore, KeyTable
 from rapbot.concepts.visible import Card, IndexRow, VisibleConcepts
 
+_WRITE_BYTES = 8 * 2**20
+"""At most as much does FAISS hand over in one piece."""
+
 
 class ConceptIndex:
     """Exact nearest keys by Euclidean distance (RAP, section 3.1): a FAISS IndexIDMap2 over IndexFlatL2."""
@@ -43,8 +46,11 @@ class ConceptIndex:
     def to_bytes(self) -> bytes:
         import faiss
 
-        serialized: npt.NDArray[np.uint8] = faiss.serialize_index(self._index)
-        return serialized.tobytes()
+        # The same bytes as `faiss.serialize_index`, which copies all keys five times on the way.
+        parts: list[bytes] = []
+        writer = faiss.PyCallbackIOWriter(lambda part: parts.append(bytes(part)), _WRITE_BYTES)  # type: ignore[attr-defined]
+        faiss.write_index(self._index, writer)
+        return b"".join(parts)
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
@@ -130,7 +136,7 @@ class IndexCache:
         self._recent: OrderedDict[str, OwnerIndex] = OrderedDict()
 
     async def get(self, owner: str) -> OwnerIndex:
-        """Raises StoreError. About 0.2 ms when nothing changed, about 20 ms for a thousand changed concepts."""
+        """Raises StoreError. About 0.2 ms when nothing changed, under 20 ms for a thousand concepts read anew."""
         known = self._recent.get(owner)
         collection = await self._store.read(owner, known.collection.revision if known else None)
         if known and collection is None:

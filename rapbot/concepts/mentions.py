@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 
@@ -48,6 +48,9 @@ _SPACE_INSIDE = re.compile(r"[\s_\-‐‑–\ufe0e\ufe0f\u200d]{0,3}")
 _ANYTHING_INSIDE = re.compile(r"[^\w]{0,3}")
 _ADDRESS = re.compile(r"https?://\S+|\b[\w.+-]+@[\w-]+\.\w+")
 # Endings of cases that Polish, Russian and German put on a name: Łatek, Łatka, Łatkiem; Мурка, Мурку; Lala, Lalę.
+_AND = re.compile(r"\s*(?:,?\s*(?:and|or|und|oder|i|oraz|lub|и|или|y|et)\s|&|\+)\s*")
+_COMMA = re.compile(r"\s*,\s*")
+_YOU = re.compile(r"\s+(?:you|u|i|we|he|she|it|they)\b", re.IGNORECASE)  # "Lala and can you ..."
 _ENDINGS = (
     "a ą ę i y u o e em ie ami ach om ów owi iem ka ku ki kę ką kiem kowi ce ze ia iu ią ię ii "
     "а у ы и е я ю й ой ою ей ею ом ем ём ам ами ах ке ку ки ка кой ком s n en es ens"
@@ -207,12 +210,15 @@ def _ordinary(word: str, plural: bool) -> bool:
 
 
 def _sure_together(text: str, mentions: list[Mention]) -> list[Mention]:
-    """Of "dog and Lala" both are meant, when one is."""
-    for here, there in list(pairwise(mentions)):
-        joined = re.fullmatch(r"[\s'’s]*(?:and|or|with|&|\+|,|und|i|oraz|и)?\s*", text[here.end : there.start])
-        if joined and here.certain != there.certain:
-            mentions = [
-                Mention(each.concept_id, each.start, each.end, each.exact, True) if each in (here, there) else each
-                for each in mentions
-            ]
+    """Of "dog, can and Lala" all are meant, when one is."""
+    for at in range(1, len(mentions)):
+        if mentions[at - 1].certain and _joins(_AND, text, mentions, at) and not _YOU.match(text, mentions[at].end):
+            mentions[at] = replace(mentions[at], certain=True)
+    for at in range(len(mentions) - 1, 0, -1):
+        if mentions[at].certain and (_joins(_AND, text, mentions, at) or _joins(_COMMA, text, mentions, at)):
+            mentions[at - 1] = replace(mentions[at - 1], certain=True)
     return mentions
+
+
+def _joins(joint: re.Pattern[str], text: str, mentions: Sequence[Mention], at: int) -> bool:
+    return joint.fullmatch(text, mentions[at - 1].end, mentions[at].start) is not None

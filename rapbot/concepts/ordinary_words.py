@@ -9,6 +9,7 @@ from importlib.resources import files
 
 from rapbot.concepts.pieces import Piece
 
+_CONTRACTION = re.compile(r"['’](?:t|ll|re|ve|d|m)\b", re.IGNORECASE)  # can't, May'd
 _NOT_LETTERS = re.compile(r"[\W\d_]*")
 
 
@@ -68,13 +69,15 @@ def meant_as_name(text: str, pieces: Sequence[Piece], first: int, last: int) -> 
         return True
     if last - first == len(pieces):  # the whole message: the answer to "who?"
         return True
+    if _CONTRACTION.match(text, end):
+        return False
     before = [piece.text for piece in pieces[max(0, first - 3) : first]]
     after = [piece.text for piece in pieces[last : last + 2]]
     capital = text[start].isupper()
     opening = _opens_sentence(text, start)
     if capital and not opening and not _shouted(text):
         return not _a_date(before, pieces[first].text, after)
-    if before[-1:] and before[-1] in _BEFORE_A_NOUN and not opening:
+    if before and before[-1] in _BEFORE_A_NOUN and not opening:
         return False
     if re.match(r"['’]s\b", text[end:]):
         return True
@@ -84,7 +87,7 @@ def meant_as_name(text: str, pieces: Sequence[Piece], first: int, last: int) -> 
 
 
 def _asked_about(rest: str, before: Sequence[str], after: Sequence[str]) -> bool:
-    previous = before[-1:] and before[-1]
+    previous = before[-1] if before else ""
     if previous in _COMMANDS:
         return True
     if previous in _BE or (previous in ("s", "t") and before[-2:-1]):

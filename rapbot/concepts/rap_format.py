@@ -17,7 +17,7 @@ import unicodedata
 import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from rapbot.concepts.concept import fold_name
@@ -25,6 +25,8 @@ from rapbot.errors import ConceptError, DiskFull
 
 DATABASE = "database.json"
 _FOLDER = "avatars"
+_MOST_BYTES = 20 * 2**20
+"""Of one file in a zip: as large as a photo may be."""
 
 
 class RapFormatError(ConceptError):
@@ -43,36 +45,23 @@ class RapEntry:
 
 
 def read_rap_database(source: Path) -> list[RapEntry]:
-    """The concepts of a RAP database: a JSON file, or the folder that holds it as `database.json`.
+    """The concepts of a RAP database: its JSON file, the folder that holds `database.json`, or a zip of that folder.
 
-    Pictures are checked to exist and to lie in that folder, but not opened. Raises RapFormatError.
+    Pictures of a folder are given as paths, checked to exist inside of it; pictures of a zip as bytes. None is opened
+    as a picture yet: that is for `open_photo`. Raises RapFormatError.
     """
-    path = source / DATABASE if source.is_dir() else source
-    concepts, paths = _parsed(path)
-    folder = path.parent.resolve()
-    entries: list[RapEntry] = []
-    first_key: dict[str, str] = {}
-    for key, fields in concepts.items():
-        if not isinstance(fields, dict):
-            raise RapFormatError(f"The entry {key} in {path.name} is not a card with name, image and info.")
-        name = _bare_name(_text(fields, "name", key) or key)
-        earlier = first_key.setdefault(fold_name(name), key)
-        if earlier != key:
-            raise RapFormatError(f"The entries {earlier} and {key} in {path.name} have the same name.")
-        more = [image for image, owner in paths.items() if _bare_name(str(owner)) in (_bare_name(key), name)]
-        images = _pictures(folder, key, [*_list(fields, "image", key), *more])
-        if not images:
-            raise RapFormatError(f"The entry {key} in {path.name} has no image.")
-        entries.append(
-            RapEntry(
-                name,
-                _text(fields, "category", key),
-                _text(fields, "info", key),
-                images,
-                _pictures(folder, key, _list(fields, "counterexamples", key)),
-            )
-        )
-    return entries
+    try:
+        if zipfile.is_zipfile(source):
+            with zipfile.ZipFile(source) as archive:
+                database, content = _database_in(archive)
+                return _entries(source.name, content, lambda key, name: _packed_picture(archive, database, key, name))
+        path = source / DATABASE if source.is_dir() else source
+        folder = path.parent.resolve()
+        return _entries(path.name, path.read_bytes(), lambda key, name: _picture(folder, key, name))
+    except OSError as error:
+        raise RapFormatError(f"{source} cannot be read: {error.strerror or error}.") from error
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:  # damaged, or packed in an unknown way
+        raise RapFormatError(f"The zip file {source.name} is damaged or locked.") from error
 
 
 def write_rap_folder(target: Path, entries: Iterable[RapEntry]) -> None:
@@ -87,6 +76,8 @@ def write_rap_folder(target: Path, entries: Iterable[RapEntry]) -> None:
         (draft / _FOLDER).mkdir(parents=True)
         for name, data in _files(entries):
             (draft / name).write_bytes(data)
+        if target.exists():
+            target.rmdir()  # Windows does not replace a folder, not even an empty one
 
     _whole_or_nothing(target, write)
 
@@ -98,25 +89,57 @@ def write_rap_zip(target: Path, entries: Iterable[RapEntry]) -> None:
         with zipfile.ZipFile(draft, "w") as archive:
             for name, data in _files(entries):
                 packing = zipfile.ZIP_DEFLATED if name == DATABASE else zipfile.ZIP_STORED  # a JPEG is packed already
-                archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data, packing)
+                member = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))  # no clock: the same concepts, the same bytes
+                member.external_attr = 0o600 << 16
+                archive.writestr(member, data, packing)
 
     _whole_or_nothing(target, write)
 
 
-def _parsed(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def _entries(file: str, content: bytes, picture: Callable[[str, str], bytes | Path]) -> list[RapEntry]:
+    """`picture` finds one picture, given the entry (for its sentence) and the name written in it."""
+    concepts, paths = _parsed(file, content)
+    entries: list[RapEntry] = []
+    first_key: dict[str, str] = {}
+    for key, fields in concepts.items():
+        if not isinstance(fields, dict):
+            raise RapFormatError(f"The entry {key} in {file} is not a card with name, image and info.")
+        name = _bare_name(_text(fields, "name", key) or key)
+        earlier = first_key.setdefault(fold_name(name), key)
+        if earlier != key:
+            raise RapFormatError(f"The entries {earlier} and {key} in {file} have the same name.")
+        more = [image for image, owner in paths.items() if _bare_name(str(owner)) in (_bare_name(key), name)]
+        # Each once, in the order given: the main picture stands in both tables.
+        images = dict.fromkeys(picture(key, each) for each in [*_list(fields, "image", key), *more])
+        if not images:
+            raise RapFormatError(f"The entry {key} in {file} has no image.")
+        others = dict.fromkeys(picture(key, each) for each in _list(fields, "counterexamples", key))
+        category, info = _text(fields, "category", key), _text(fields, "info", key)
+        entries.append(RapEntry(name, category, info, tuple(images), tuple(others)))
+    return entries
+
+
+def _parsed(file: str, content: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
-        content = json.loads(path.read_text("utf-8-sig"))
-    except OSError as error:
-        raise RapFormatError(f"{path} cannot be read: {error.strerror}.") from error
+        tables = json.loads(content.decode("utf-8-sig"), object_pairs_hook=_each_key_once)
     except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or nested without end
-        raise RapFormatError(f"{path.name} is not a RAP database: it is not valid JSON.") from error
-    concepts = content.get("concept_dict") if isinstance(content, dict) else None
+        raise RapFormatError(f"{file} is not a RAP database: it is not valid JSON.") from error
+    concepts = tables.get("concept_dict") if isinstance(tables, dict) else None
     if not isinstance(concepts, dict):
-        raise RapFormatError(f'{path.name} is not a RAP database: it has no "concept_dict".')
-    paths = content.get("path_to_concept", {})
+        raise RapFormatError(f'{file} is not a RAP database: it has no "concept_dict".')
+    paths = tables.get("path_to_concept", {})
     if not isinstance(paths, dict):
-        raise RapFormatError(f'{path.name} is not a RAP database: its "path_to_concept" is not a table of paths.')
+        raise RapFormatError(f'{file} is not a RAP database: its "path_to_concept" is not a table of paths.')
     return concepts, paths
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table: dict[str, Any] = {}
+    for key, value in pairs:
+        # JSON readers keep the last one silently: a concept would be lost.
+        if table.setdefault(key, value) != value:
+            raise RapFormatError(f"The database has two different entries {key}.")
+    return table
 
 
 def _bare_name(name: str) -> str:
@@ -140,23 +163,45 @@ def _list(fields: dict[str, Any], field: str, key: str) -> list[str]:
     return values
 
 
-def _pictures(folder: Path, key: str, names: Iterable[str]) -> tuple[Path, ...]:
-    """Resolved paths, each once, in the order given."""
-    return tuple(dict.fromkeys(_picture(folder, key, name) for name in names))
-
-
 def _picture(folder: Path, key: str, name: str) -> Path:
+    name = name.replace("\\", "/")  # written on Windows
     try:
-        # Files written on Windows have backslashes.
-        candidates = [folder / name, folder / name.replace("\\", "/")]
-        path = next((each.resolve() for each in candidates if each.is_file()), candidates[1].resolve())
-        if not path.is_relative_to(folder):
-            raise RapFormatError(f"The image {name} of the entry {key} is outside of the folder of the database.")
-        if not path.is_file():
-            raise RapFormatError(f"The image {name} of the entry {key} is missing.")
+        # The reference's own file names its folder as well ("example_database/bo.png"): paths from one level higher.
+        candidates = [(folder / name).resolve(), (folder.parent / name).resolve()]
+        inside = [path for path in candidates if path.is_relative_to(folder)]
+        found = next((path for path in inside if path.is_file()), None)
     except (OSError, ValueError) as error:  # a name no file system takes
         raise RapFormatError(f"The image {name!r} of the entry {key} is not a usable path.") from error
-    return path
+    if not inside:
+        raise RapFormatError(f"The image {name} of the entry {key} is outside of the folder of the database.")
+    if found is None:
+        raise RapFormatError(f"The image {name} of the entry {key} is missing.")
+    return found
+
+
+def _database_in(archive: zipfile.ZipFile) -> tuple[str, bytes]:
+    """(name of the database in the zip, its content); it may lie in one folder, as packers make it."""
+    names = sorted((name for name in archive.namelist() if PurePosixPath(name).name == DATABASE), key=len)
+    if not names:
+        raise RapFormatError(f"The zip file has no {DATABASE} in it.")
+    return names[0], _unpacked(archive, names[0])
+
+
+def _packed_picture(archive: zipfile.ZipFile, database: str, key: str, name: str) -> bytes:
+    folder = PurePosixPath(database).parent
+    plain = name.replace("\\", "/")
+    packed = set(archive.namelist())
+    for candidate in (folder / plain, folder.parent / plain):
+        if str(candidate) in packed:
+            return _unpacked(archive, str(candidate))
+    raise RapFormatError(f"The image {name} of the entry {key} is missing.")
+
+
+def _unpacked(archive: zipfile.ZipFile, name: str) -> bytes:
+    # zipfile never unpacks more than the size that the zip itself declares.
+    if archive.getinfo(name).file_size > _MOST_BYTES:
+        raise RapFormatError(f"{name} in the zip file is too large.")
+    return archive.read(name)
 
 
 def _files(entries: Iterable[RapEntry]) -> Iterable[tuple[str, bytes]]:
@@ -182,10 +227,10 @@ def _files(entries: Iterable[RapEntry]) -> Iterable[tuple[str, bytes]]:
 
 
 def _file_stem(name: str, used: set[str]) -> str:
-    """A file name for a concept that every system takes: ASCII letters, digits, _ and -, and different from all others."""
+    """A file name for a concept that every system takes (ASCII letters, digits, _), different from all in `used`."""
     ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     safe = "".join(character if character.isalnum() else "_" for character in ascii_name.lower()).strip("_")[:40]
-    # "x-2" and "x-not" are endings of further pictures; the mark keeps stems apart from them and from CON, NUL, ...
+    # Never a "-": "x-2" and "x-not" are further pictures of x.
     stem = safe or "concept"
     number = 1
     while stem in used or stem in _DEVICES:

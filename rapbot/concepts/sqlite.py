@@ -166,11 +166,23 @@ def _make_private_file(path: Path) -> None:
 
 async def _prepare(db: aiosqlite.Connection, busy_timeout: float) -> None:
     await db.execute(f"PRAGMA busy_timeout = {int(busy_timeout * 1000)}")
-    await db.execute_fetchall("PRAGMA journal_mode = WAL")
+    await _use_wal(db, time.monotonic() + busy_timeout)
     # FULL: what was acknowledged ("I'll remember Lala") survives a power cut. Writes come at a person's pace.
     await db.execute("PRAGMA synchronous = FULL")
     await db.execute("PRAGMA foreign_keys = ON")
     await db.execute_fetchall("PRAGMA secure_delete = ON")
+
+
+async def _use_wal(db: aiosqlite.Connection, deadline: float) -> None:
+    """SQLite does not wait by itself when two programs switch a new file to WAL at once. `deadline` is monotonic."""
+    while True:
+        try:
+            await db.execute_fetchall("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(0.01)
 
 
 async def _next_revision(db: aiosqlite.Connection) -> int:

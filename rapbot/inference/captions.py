@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from rapbot.inference.job import Card, Scene
 from rapbot.inference.kinds import is_animal
 from rapbot.inference.statements import pronoun, statements
-from rapbot.inference.surroundings import Thing, other_things
+from rapbot.inference.surroundings import Thing, likeliest_thing, other_things
 from rapbot.inference.wording import fills, is_plural, listed, mark, place, sentence, with_article
 from rapbot.messages import Sighting
 
@@ -24,7 +24,7 @@ def compose_caption(scene: Scene | None, cards: Mapping[int, Card]) -> str:
     things = other_things(scene, cards.values())
     seen = sorted(scene.sightings, key=lambda sighting: sighting.box.left + sighting.box.right)
     if not seen:
-        return _plain(things)
+        return _plain(things, likeliest_thing(scene))
     if len(seen) == 1:
         return sentence(_alone(seen[0], cards.get(seen[0].concept_id)) + _surrounded(things))
     return sentence(_together(seen, cards) + _surrounded(things))
@@ -56,9 +56,9 @@ def _again(statement: str, card: Card) -> str:
     return statement if rest.startswith(":") else said + rest
 
 
-def _plain(things: Sequence[Thing]) -> str:
+def _plain(things: Sequence[Thing], guess: Thing | None) -> str:
     if not things:
-        return UNSEEN
+        return UNSEEN if guess is None else f"This could be {with_article(guess.word)}, but I am not sure."
     return sentence(f"a photo of {listed([with_article(thing.word) for thing in things])}")
 
 

@@ -35,6 +35,7 @@ class TextGenerator:
         self._tokenizer = tokenizer
         self._end = tokenizer.token_to_id(END_OF_TURN)
         self._prefixes: OrderedDict[tuple[int, ...], KeyValues] = OrderedDict()
+        self._scratch: dict[str, KeyValues] = {}
 
     @classmethod
     def load(cls, path: Path, threads: int | None = None, lora: Path | None = None) -> TextGenerator:
@@ -88,7 +89,7 @@ class TextGenerator:
             fixed, asked = self._tokens(prompt)
             answers = [[*self._encode(prompt.answer_prefix + _defused(option)), self._end] for option in options]
             start = len(fixed) + len(asked)
-            shared = self._model.new_cache(1, start)
+            shared = self._cache("prompt", 1, start)
             hidden = self._read(fixed, asked, shared)
             for first in range(0, len(answers), _ROWS):
                 scores += self._score_rows(shared, hidden, answers[first : first + _ROWS])
@@ -98,7 +99,7 @@ class TextGenerator:
         import torch
 
         longest, start = max(map(len, answers)), shared.room
-        cache = self._model.new_cache(len(answers), start + longest)
+        cache = self._cache("rows", len(answers), start + longest)
         cache.copy_row(shared, start)
         padded = torch.tensor([answer + [self._end] * (longest - len(answer)) for answer in answers])
         starts = torch.full((len(answers),), start)
@@ -118,7 +119,7 @@ class TextGenerator:
         pieces = [self._tokens(prompt) for prompt in prompts]
         lengths = [len(fixed) + len(asked) for fixed, asked in pieces]
         longest = max(prompt.max_new_tokens for prompt in prompts)
-        cache = self._model.new_cache(len(prompts), max(lengths) + longest)
+        cache = self._cache("rows", len(prompts), max(lengths) + longest)
         last = [self._read(*piece, cache.row(number))[:, -1] for number, piece in enumerate(pieces)]
         chosen = self._model.logits(torch.cat(last)).argmax(dim=-1)
         drafts = [_Draft(prompt) for prompt in prompts]
@@ -140,6 +141,17 @@ class TextGenerator:
         if fixed:
             cache.copy_row(self._prefix(fixed), len(fixed))
         return self._model.forward(torch.tensor([asked]), torch.tensor([len(fixed)]), cache)
+
+    def _cache(self, use: str, rows: int, tokens: int) -> KeyValues:
+        """Working memory that is kept from call to call: asking the system for fresh pages costs two tokens' time.
+
+        What an earlier prompt left in it is masked.
+        """
+        kept = self._scratch.get(use)
+        if kept is None or kept.rows < rows or kept.room < tokens:
+            kept = self._model.new_cache(max(rows, kept.rows if kept else 1), max(tokens, kept.room if kept else 256))
+            self._scratch[use] = kept
+        return kept.part(rows, tokens)
 
     def _prefix(self, fixed: list[int]) -> KeyValues:
         """Keys and values of the part that is the same in every prompt of a kind, computed once."""

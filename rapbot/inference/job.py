@@ -140,4 +140,3 @@ class Answer:
     option_scores: tuple[float, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds per stage: decode, detect, encode, retrieve, generate, draw."""
-

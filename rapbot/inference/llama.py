@@ -62,6 +62,14 @@ class KeyValues:
         """Tokens that fit."""
         return self.keys.shape[3]
 
+    @property
+    def rows(self) -> int:
+        return self.keys.shape[1]
+
+    def part(self, rows: int, tokens: int) -> KeyValues:
+        """The first `rows` and `tokens`, sharing memory."""
+        return KeyValues(self.keys[:, :rows, :, :tokens], self.values[:, :rows, :, :tokens])
+
     def row(self, number: int) -> KeyValues:
         """One row, sharing its memory."""
         return KeyValues(self.keys[:, number : number + 1], self.values[:, number : number + 1])

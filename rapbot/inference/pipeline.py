@@ -76,7 +76,9 @@ class RapPipeline:
             if isinstance(error, RuntimeError) and "allocate memory" not in str(error):  # torch's own way to say so
                 raise
             if len(jobs) == 1:
-                return [Failure("InferenceError", "That picture needs more memory than I have. Please send a smaller one.")]
+                return [
+                    Failure("InferenceError", "That picture needs more memory than I have. Please send a smaller one.")
+                ]
             half = len(jobs) // 2
             return self.run(jobs[:half], report) + self.run(jobs[half:], report)
 
@@ -149,7 +151,9 @@ class RapPipeline:
         elif work.perception is not None:
             seen = work.perception
             with _timed([work], "retrieve"):
-                sightings, candidates = retrieve(seen.keys, seen.regions, job.concepts, job.mentioned, self._models.rules)
+                sightings, candidates = retrieve(
+                    seen.keys, seen.regions, job.concepts, job.mentioned, self._models.rules
+                )
             work.scene = Scene(seen.width, seen.height, seen.regions, sightings, candidates)
 
     def _encode_avatar(self, work: _Work) -> Answer:
@@ -218,5 +222,3 @@ def _timed(batch: Sequence[_Work], stage: str) -> Iterator[None]:
         share = (time.perf_counter() - began) / max(1, len(batch))
         for work in batch:
             work.timings[stage] += share
-
-

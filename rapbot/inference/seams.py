@@ -15,7 +15,7 @@ from rapbot.inference.job import Region, Tag
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """What an encoder sees in N crops: `keys` float32[N, D], L2-normalised; `tags[i]` words for crop i, may be empty."""
+    """What an encoder sees in N crops: `keys` float32[N, D], L2-normalised; `tags[i]` words for crop i, or none."""
 
     keys: npt.NDArray[np.float32]
     tags: tuple[tuple[Tag, ...], ...]
@@ -54,7 +54,7 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a generator is given: chat messages (role, content); pictures belong to the last message in order of `<image>` marks."""
+    """What a generator is given: chat messages (role, content), and the pictures of the `<image>` marks in order."""
 
     messages: tuple[tuple[str, str], ...]
     pictures: tuple[Image.Image, ...] = ()

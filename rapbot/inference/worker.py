@@ -169,7 +169,9 @@ class Worker:
             raise WorkerDied(_DIED) from error
         except (TimeoutError, FutureTimeout) as error:
             self._lost()
-            raise JobTimeout(f"That took longer than {deadline:.0f} seconds, so I stopped. Please try a smaller photo.") from error
+            raise JobTimeout(
+                f"That took longer than {deadline:.0f} seconds, so I stopped. Please try a smaller photo."
+            ) from error
         except ProcessExpired as error:
             self._lost()
             raise WorkerDied(_DIED) from error

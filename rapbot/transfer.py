@@ -1,0 +1,71 @@
+"""Import and export of everything one person taught, in the RAP database format."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from rapbot.assistant import Assistant
+from rapbot.concepts.concept import Concept, Role
+from rapbot.concepts.rap_format import RapEntry, read_rap_database, write_rap_folder, write_rap_zip
+from rapbot.errors import ConceptError, PhotoError
+from rapbot.messages import WHOLE, Actor, Chat, Photo
+
+Track = Callable[[Iterable[RapEntry], str], Iterable[RapEntry]]
+"""Wraps the entries so that somebody sees the progress."""
+
+
+async def import_database(assistant: Assistant, owner: str, file: Path, track: Track) -> dict[str, Any]:
+    """Teach every entry of `file`; entries that cannot be taught are skipped with their reason.
+
+    Returns {"learned": [names], "skipped": {name: sentence}}. Raises RapFormatError when the file cannot be read.
+    """
+    actor, chat = Actor(owner), Chat("import")
+    learned: list[str] = []
+    skipped: dict[str, str] = {}
+    for entry in track(await asyncio.to_thread(read_rap_database, file), "Learning"):
+        try:
+            await teach_entry(assistant, actor, chat, entry)
+            learned.append(entry.name)
+        except (ConceptError, PhotoError) as error:
+            skipped[entry.name] = error.sentence
+    return {"learned": learned, "skipped": skipped}
+
+
+async def teach_entry(assistant: Assistant, actor: Actor, chat: Chat, entry: RapEntry) -> None:
+    """A card with all its pictures. They were cut out already, so each is taken whole."""
+    first, *more = [await asyncio.to_thread(_photo, image) for image in entry.images]
+    await assistant.remember(actor, chat, entry.name, entry.info, category=entry.category, photo=first, box=WHOLE)
+    for photo in more:
+        await assistant.add_photo(actor, chat, entry.name, photo, box=WHOLE)
+    for image in entry.counterexamples:
+        photo = await asyncio.to_thread(_photo, image)
+        await assistant.add_photo(actor, chat, entry.name, photo, box=WHOLE, role=Role.COUNTEREXAMPLE)
+
+
+async def export_database(assistant: Assistant, owner: str, to: Path) -> int:
+    """Write everything `owner` taught to a folder, or a zip when `to` ends in .zip; returns how many concepts."""
+    actor = Actor(owner)
+    entries = [await _entry(assistant, actor, concept) for concept in await assistant.concepts(actor)]
+    write = write_rap_zip if to.suffix.lower() == ".zip" else write_rap_folder
+    await asyncio.to_thread(write, to, entries)
+    return len(entries)
+
+
+async def _entry(assistant: Assistant, actor: Actor, concept: Concept) -> RapEntry:
+    pictures: dict[Role, list[bytes]] = {Role.AVATAR: [], Role.COUNTEREXAMPLE: []}
+    for avatar in concept.avatars:
+        pictures[avatar.role].append(await assistant.picture(actor, avatar.id))
+    return RapEntry(
+        concept.name,
+        concept.category,
+        concept.info,
+        tuple(pictures[Role.AVATAR]),
+        tuple(pictures[Role.COUNTEREXAMPLE]),
+    )
+
+
+def _photo(image: bytes | Path) -> Photo:
+    return Photo(image.read_bytes() if isinstance(image, Path) else image)
