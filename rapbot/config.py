@@ -112,7 +112,7 @@ def valid_keys(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[
 
 
 def _nearest(key: str) -> str:
-    found = process.extractOne(key, list(valid_keys()), scorer=fuzz.WRatio, score_cutoff=55)
+    found = process.extractOne(key, list(valid_keys()), scorer=fuzz.ratio, score_cutoff=50)
     return f" Did you mean {found[0]}?" if found else " config.example.toml lists every option."
 
 

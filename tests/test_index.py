@@ -21,6 +21,7 @@ from rapbot.concepts.sqlite import SqliteConceptStore
 from rapbot.concepts.store import (
     AddAvatar,
     Change,
+    Changed,
     Collection,
     ConceptStore,
     Edit,
@@ -53,8 +54,11 @@ class Counting:
         self.reads += collection is not None
         return collection
 
-    async def write(self, owner: str, change: Change) -> object:
+    async def write(self, owner: str, change: Change) -> Changed:
         return await self.store.write(owner, change)
+
+    async def photo(self, owner: str, avatar_id: int) -> bytes:
+        return await self.store.photo(owner, avatar_id)
 
 
 def test_the_nearest_keys_are_found_with_their_distances() -> None:
@@ -92,7 +96,7 @@ def test_the_bytes_are_those_of_faiss_itself() -> None:
 
 async def test_an_unchanged_collection_is_built_once(store: ConceptStore) -> None:
     counting = Counting(store)
-    cache = IndexCache(counting)  # type: ignore[arg-type]
+    cache = IndexCache(counting)
     await store.write("me", lala())
     first = await cache.get("me")
     assert await cache.get("me") is first
@@ -105,7 +109,7 @@ async def test_an_unchanged_collection_is_built_once(store: ConceptStore) -> Non
 
 async def test_only_the_people_who_were_here_last_are_kept(store: ConceptStore) -> None:
     counting = Counting(store)
-    cache = IndexCache(counting, capacity=2)  # type: ignore[arg-type]
+    cache = IndexCache(counting, capacity=2)
     for owner in ("a", "b", "a", "c", "a"):
         await cache.get(owner)
     assert counting.reads == 3
@@ -115,7 +119,7 @@ async def test_only_the_people_who_were_here_last_are_kept(store: ConceptStore) 
 
 async def test_what_is_dropped_is_read_again(store: ConceptStore) -> None:
     counting = Counting(store)
-    cache = IndexCache(counting)  # type: ignore[arg-type]
+    cache = IndexCache(counting)
     await cache.get("me")
     cache.drop("me")
     cache.drop("nobody")
@@ -128,6 +132,28 @@ async def test_requests_at_the_same_time_leave_the_latest_state(store: ConceptSt
     changes = [store.write("me", lala(f"Lala {number}", number)) for number in range(8)]
     await asyncio.gather(*changes, *(cache.get("me") for _ in range(8)))
     assert len((await cache.get("me")).visible.cards) == 8
+
+
+async def test_a_slow_reader_does_not_put_an_older_state_back(store: ConceptStore) -> None:
+    read, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(Counting):
+        async def read(self, owner: str, known_revision: int | None = None) -> Collection | None:
+            collection = await super().read(owner, known_revision)
+            if self.reads == 1:
+                read.set()
+                await go_on.wait()
+            return collection
+
+    slow = Slow(store)
+    cache = IndexCache(slow)
+    late = asyncio.ensure_future(cache.get("me"))
+    await read.wait()
+    await store.write("me", lala())
+    latest = await cache.get("me")
+    go_on.set()
+    assert (await late).visible.cards == ()
+    assert await cache.get("me") is latest
 
 
 async def test_an_empty_collection_has_no_index(store: ConceptStore) -> None:

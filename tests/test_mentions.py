@@ -13,14 +13,12 @@ from hypothesis import strategies as st
 from rapbot.concepts.mentions import Mention, find_mentions, nearest_names
 from rapbot.concepts.ordinary_words import common_words, is_common
 
-NAMES = dict(
-    enumerate(
-        "Lala|Bo|can|dog|backpack_dog|May|Candy|Łatek|小白|🐶|elephant|elephant_sphere|clock|James|Mr. Whiskers|dog2|Мурка"
-        "|Işıl|Straßer|Zoë|さくら|랄라|O'Malley|cat|👩|C++|Reksio|Bella|Rose|Fritz|pink sunglasses|हिन्दी|R2-D2|7|Jo".split(
-            "|"
-        )
-    )
+_NAMES = (
+    "Lala|Bo|can|dog|backpack_dog|May|Candy|Łatek|小白|🐶|elephant|elephant_sphere|clock|James|Mr. Whiskers|dog2"
+    "|Мурка|Işıl|Straßer|Zoë|さくら|랄라|O'Malley|cat|👩|C++|Reksio|Bella|Rose|Fritz|pink sunglasses|हिन्दी|R2-D2"
+    "|7|Jo"
 )
+NAMES = dict(enumerate(_NAMES.split("|")))
 
 
 def named(text: str, names: dict[int, str] | None = None) -> list[tuple[str, str, bool, bool]]:

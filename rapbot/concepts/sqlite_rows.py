@@ -21,6 +21,9 @@ _CONCEPT = "SELECT id, name, category, info, created_at, updated_at FROM concept
 _AVATAR = "SELECT id, concept_id, role, encoder, box_left, box_top, box_right, box_bottom, created_at FROM avatars"
 
 
+_ROLES = {role.value: role for role in Role}
+
+
 @dataclass(frozen=True, slots=True)
 class CollectionRows:
     """What one read brings from the database thread, as it comes: turned into values elsewhere."""
@@ -100,7 +103,7 @@ def _concept(owner: str, row: Row, avatars: Iterable[Avatar]) -> Concept:
 
 def _avatar(row: Row) -> Avatar:
     number, concept_id, role, encoder, left, top, right, bottom, created = row
-    return Avatar(number, concept_id, Role(role), encoder, Box(left, top, right, bottom), _moment(created))
+    return Avatar(number, concept_id, _ROLES[role], encoder, Box(left, top, right, bottom), _moment(created))
 
 
 def _moment(seconds: float) -> datetime:

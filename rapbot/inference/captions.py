@@ -5,7 +5,7 @@ Every noun comes from a card or from a sure word of the eyes, so nothing is inve
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from rapbot.inference.job import Card, Scene
 from rapbot.inference.kinds import is_animal
@@ -17,8 +17,11 @@ from rapbot.messages import Sighting
 UNSEEN = "I can't make out what this photo shows."
 
 
-def compose_caption(scene: Scene | None, cards: Mapping[int, Card]) -> str:
-    """One sentence that names every sighted concept; `cards` by concept id."""
+def compose_caption(scene: Scene | None, cards: Mapping[int, Card], avoid: Container[str] = ()) -> str:
+    """One sentence that names every sighted concept; `cards` by concept id.
+
+    `avoid` holds case-folded names of absent concepts, which are not said as kinds either ("the dog").
+    """
     if scene is None:
         return UNSEEN
     things = other_things(scene, cards.values())
@@ -26,7 +29,7 @@ def compose_caption(scene: Scene | None, cards: Mapping[int, Card]) -> str:
     if not seen:
         return _plain(things, likeliest_thing(scene))
     if len(seen) == 1:
-        return sentence(_alone(seen[0], cards.get(seen[0].concept_id)) + _surrounded(things))
+        return sentence(_alone(seen[0], cards.get(seen[0].concept_id), avoid) + _surrounded(things))
     return sentence(_together(seen, cards) + _surrounded(things))
 
 
@@ -62,8 +65,8 @@ def _plain(things: Sequence[Thing], guess: Thing | None) -> str:
     return sentence(f"a photo of {listed([with_article(thing.word) for thing in things])}")
 
 
-def _alone(sighting: Sighting, card: Card | None) -> str:
-    who = _called(sighting, card)
+def _alone(sighting: Sighting, card: Card | None, avoid: Container[str]) -> str:
+    who = _called(sighting, card, avoid)
     if fills(sighting.box):
         return f"a close-up of {who}"
     where = place(sighting.box)
@@ -88,12 +91,13 @@ def _surrounded(things: Sequence[Thing]) -> str:
     return f", with {' and '.join([*parts, *([f'{listed(behind)} in the background'] if behind else [])])}"
 
 
-def _called(sighting: Sighting, card: Card | None) -> str:
+def _called(sighting: Sighting, card: Card | None, avoid: Container[str]) -> str:
     """ "<Lala> the dog": the kind helps where the name alone does not tell it."""
     name = mark(sighting.name)
-    if card is None or not is_animal(card.category) or card.category.casefold() in sighting.name.casefold():
+    kind = card.category.casefold() if card else ""
+    if not is_animal(kind) or kind in sighting.name.casefold() or kind in avoid:
         return name
-    return f"{name} the {card.category.casefold()}"
+    return f"{name} the {kind}"
 
 
 def _be(card: Card | None) -> str:

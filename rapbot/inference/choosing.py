@@ -1,4 +1,4 @@
-"""Multiple choice: which option the card, the photo and the model agree on.
+"""Where the model chooses: among the options of a multiple choice, and among the statements of a card.
 
 The score of an option is what the card adds to its likelihood (pointwise mutual information: log-likelihood with the
 card minus without, so that an option is not preferred for being a common phrase), plus how much of it stands in the
@@ -7,17 +7,22 @@ card. Measured on tests/data/questions.jsonl, see benchmarks/writing_quality.py.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from rapbot.inference.job import Card, Job, Scene
-from rapbot.inference.prompt import build_choice_prompt, scene_in_words
+from rapbot.inference.prompt import build_asking_prompt, build_choice_prompt, scene_in_words
 from rapbot.inference.reading import Verdict, read, read_all, stems
 from rapbot.inference.seams import Generator
+from rapbot.inference.statements import statements
 
 _IN_CARD = 6.0
 """Natural-log units for an option all of whose words stand in the card."""
 _IN_STATEMENT = 6.0
 """The same for the very statement of the card that the question is about."""
+_TELLING = 3.3
+"""Natural-log units: here 1 in 20 unanswerable questions gets a statement, and half of the answerable ones that
+words alone do not find."""
 _PRIOR = 0.8
 """Share of the likelihood without the card that is taken off; the whole of it overshoots on rare words."""
 
@@ -37,6 +42,20 @@ def option_scores(generator: Generator, job: Job, scene: Scene | None, cards: Se
         with_card - _PRIOR * without + _IN_CARD * _found(option, told) + _IN_STATEMENT * _found(option, statements)
         for option, with_card, without in zip(job.options, informed, blind, strict=True)
     ]
+
+
+def likeliest_statement(generator: Generator, question: str, card: Card) -> str | None:
+    """The statement that makes the question likely (more than a neutral one does), or None when none does.
+
+    For questions that share no word with the card: "which department is she in?", "works in accounting".
+    """
+    neutral = generator.score(build_asking_prompt(f"{card.name} is here."), [question])[0]
+    best, statement = -math.inf, None
+    for candidate in statements(card):
+        gain = generator.score(build_asking_prompt(candidate), [question])[0] - neutral
+        if gain > best:
+            best, statement = gain, candidate
+    return statement if best >= _TELLING else None
 
 
 def _found(option: str, text: str) -> float:

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from rapbot.inference.encoders import as_keys
-from rapbot.inference.seams import Target
+from rapbot.inference.encoders import unit
 from rapbot.inference.job import Region
+from rapbot.inference.seams import Target
 from rapbot.messages import WHOLE, Box
 
 Floats = npt.NDArray[np.float32]
@@ -38,15 +38,17 @@ class DenseEncoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WindowRules:
-    side: int = 640
+    side: int = 800
     """Pixels: the picture is squeezed to this square for the map."""
-    sizes: tuple[float, ...] = (0.7, 0.5, 0.35, 0.25, 0.18)
+    sizes: tuple[float, ...] = (0.7, 0.5, 0.35, 0.25, 0.18, 0.13)
     """Window sides as parts of the picture's side."""
     shapes: tuple[float, ...] = (0.66, 1.0, 1.5)
     """Width to height."""
-    windows: int = 10
+    contrast: float = 0.75
+    """How much of the similarity of a window's surroundings is taken off its own: a thing ends where its window ends."""
+    windows: int = 16
     """Windows kept for each picture, beside the whole."""
-    overlap: float = 0.5
+    overlap: float = 0.3
     """Windows that overlap a better one by more (intersection over union) are dropped."""
 
 
@@ -71,17 +73,23 @@ class DenseMapDetector:
     def _regions(self, picture: Image.Image, wanted: Floats) -> list[Region]:
         dense = self._encoder.dense_map(picture, self._rules.side)
         cells = _windows(dense.shape[0], dense.shape[1], self._rules.sizes, self._rules.shapes)
-        pooled = _means(dense, cells)
-        scores = (as_keys(pooled) @ wanted.T).max(axis=1) if wanted.size else self._encoder.clearness(pooled)
+        scores = self._likeness(dense, cells, wanted) if wanted.size else self._encoder.clearness(_means(dense, cells))
         chosen = _suppress(cells, scores, self._rules.overlap, self._rules.windows)
         height, width = dense.shape[:2]
         found = [Region(box=_box(cells[i], width, height), score=float(scores[i])) for i in chosen]
         return [Region(box=WHOLE, whole=True, score=max((r.score for r in found), default=0.0)), *found]
 
+    def _likeness(self, dense: Floats, cells: Cells, wanted: Floats) -> Floats:
+        """float32[N]: similarity of each window to the key nearest to it, less that of what lies around it."""
+        inside, around = _inside_and_around(dense, cells)
+        contrast = unit(inside) - np.float32(self._rules.contrast) * unit(around)
+        likeness: Floats = (contrast @ wanted[:, : dense.shape[2]].T).max(axis=1)
+        return likeness
+
 
 @cache
 def _windows(height: int, width: int, sizes: tuple[float, ...], shapes: tuple[float, ...]) -> Cells:
-    """int[N, 4]: left, top, right, bottom of all windows, in cells; neighbours lie a quarter of a window apart."""
+    """int[N, 4]: left, top, right, bottom of all windows, in cells; neighbours lie a third of a window apart."""
     found: set[tuple[int, int, int, int]] = set()
     for size in sizes:
         for shape in shapes:
@@ -94,8 +102,26 @@ def _windows(height: int, width: int, sizes: tuple[float, ...], shapes: tuple[fl
 
 
 def _starts(length: int, window: int) -> list[int]:
-    step = max(1, window // 4)
+    step = max(1, round(window / 3))
     return sorted({*range(0, length - window + 1, step), length - window})
+
+
+def _inside_and_around(dense: Floats, cells: Cells) -> tuple[Floats, Floats]:
+    """float32[N, D] twice: mean feature of each window, and of the frame half a window wide around it."""
+    height, width = dense.shape[:2]
+    size = cells[:, 2:] - cells[:, :2]
+    grown = np.maximum(1, (size + 1) // 2)
+    frame = np.concatenate([cells[:, :2] - grown, cells[:, 2:] + grown], axis=1)
+    frame = np.clip(frame, 0, (width, height, width, height))
+    inside, outside = _means(dense, cells), _means(dense, frame)
+    inner, outer = _areas(cells)[:, None], _areas(frame)[:, None]
+    around = (outside * outer - inside * inner) / np.maximum(outer - inner, 1.0)
+    return inside, np.maximum(around, 0.0, dtype=np.float32)
+
+
+def _areas(cells: Cells) -> Floats:
+    areas: Floats = ((cells[:, 2] - cells[:, 0]) * (cells[:, 3] - cells[:, 1])).astype(np.float32)
+    return areas
 
 
 def _means(dense: Floats, cells: Cells) -> Floats:
@@ -104,14 +130,15 @@ def _means(dense: Floats, cells: Cells) -> Floats:
     total = np.zeros((height + 1, width + 1, depth), np.float32)
     np.cumsum(np.cumsum(dense, axis=0), axis=1, out=total[1:, 1:])
     left, top, right, bottom = cells.T
-    area = ((right - left) * (bottom - top)).astype(np.float32)[:, None]
-    means: Floats = (total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left]) / area
+    means: Floats = (total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left]) / _areas(cells)[
+        :, None
+    ]
     return np.maximum(means, 0.0)
 
 
 def _suppress(cells: Cells, scores: Floats, overlap: float, count: int) -> list[int]:
     """Positions of the best `count` windows of which no two overlap by more than `overlap`."""
-    areas = (cells[:, 2] - cells[:, 0]) * (cells[:, 3] - cells[:, 1])
+    areas = _areas(cells)
     order = np.argsort(-scores, kind="stable")
     chosen: list[int] = []
     while order.size and len(chosen) < count:

@@ -89,7 +89,8 @@ class _Block(nn.Module):
         if self.widen is not None:
             y = functional.hardtanh(self.widen(y), 0.0, 6.0, inplace=True)
         y = self.narrow(functional.hardtanh(self.filter(y), 0.0, 6.0, inplace=True))
-        return y.add_(x) if self.shortcut else y
+        result: torch.Tensor = y.add_(x) if self.shortcut else y
+        return result
 
 
 class EfficientNetLite2(nn.Module):
@@ -116,6 +117,7 @@ class EfficientNetLite2(nn.Module):
                 channels = width
         self.blocks = nn.ModuleList(blocks)
         self.head = _Convolution(weights, "_conv_head", "_bn1")
+        self.last_norm = (weights["_bn1.bias"].numpy(), weights["_bn1.weight"].abs().numpy())
         self.classifier_weight = nn.Parameter(weights["_fc.weight"], requires_grad=False)
         self.classifier_bias = nn.Parameter(weights["_fc.bias"], requires_grad=False)
 
@@ -127,9 +129,27 @@ class EfficientNetLite2(nn.Module):
         dense: torch.Tensor = functional.hardtanh(self.head(x), 0.0, 6.0, inplace=True)
         return dense
 
+    def typical_mean(self) -> npt.NDArray[np.float32]:
+        """float32[1280]: what a cell of the dense map holds on average over ImageNet, from the norm's own statistics."""
+        return _expected(self.last_norm, 1)
+
+    def typical_cube(self) -> npt.NDArray[np.float32]:
+        """float32[1280]: the average cube of the same."""
+        return _expected(self.last_norm, 3)
+
     def logits(self, pooled: torch.Tensor) -> torch.Tensor:
         """float32[N, 1280] means of the dense map -> float32[N, 1000], ImageNet-1k classes in their usual order."""
         return functional.linear(pooled, self.classifier_weight, self.classifier_bias)
+
+
+def _expected(norm: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]], power: int) -> npt.NDArray[np.float32]:
+    """float32[C]: mean of min(max(x, 0), 6)^power where x is normally distributed as the batch norm (centre, width) says."""
+    centre, width = norm
+    x = np.linspace(-6.0, 6.0, 601, dtype=np.float32)
+    weight = np.exp(-0.5 * x * x)
+    values = np.clip(centre[:, None] + width[:, None] * x, 0.0, 6.0) ** power
+    expected: npt.NDArray[np.float32] = (values @ (weight / weight.sum())).astype(np.float32)
+    return expected
 
 
 def weights_path() -> Path:

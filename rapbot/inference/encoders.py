@@ -21,8 +21,18 @@ Floats = npt.NDArray[np.float32]
 
 BATCH = 8
 """Crops per forward pass: larger ones leave the processor's cache and take longer per crop."""
-KEY_POWER = 0.6
-"""Signed power before the L2 norm: a few strong channels no longer drown the many that tell look-alikes apart."""
+FLAT_POWER = 0.6
+"""Signed power on the mean feature: a few strong channels no longer drown the many that tell look-alikes apart."""
+CUBE_POWER = 0.5
+"""Power on the mean of the cubed feature (generalised-mean pooling): what stands out in a crop counts more than what
+surrounds it, which helps where the crop also holds other things."""
+COMMONNESS = 0.46
+"""By how much the similarity to an avatar is lowered for one unit of its similarity to the typical key. Some avatars
+(blurred, dark, full of texture) lie near to everything; without this they are named in photos where they are not."""
+TYPICAL_SIMILARITY = 0.565
+"""Similarity of an ordinary avatar to the typical key."""
+_LEVER = 0.4
+"""Length of the component of a key that carries the commonness."""
 SURE = 0.35
 """From this probability on the exact class is worth saying ("corgi"), below it only the everyday word ("dog")."""
 WORTH_SAYING = 0.10
@@ -33,10 +43,11 @@ class EfficientNetEncoder:
     """Fills the `Encoder` seam; also gives the dense map from which `DenseMapDetector` proposes regions."""
 
     name = "efficientnet-lite2/1"
-    dimension = 1280
+    dimension = 1281
 
     def __init__(self, network: EfficientNetLite2) -> None:
         self._network = network
+        self._typical = as_directions(network.typical_mean()[None], network.typical_cube()[None])[0]
 
     @classmethod
     def load(cls, threads: int = 0) -> EfficientNetEncoder:
@@ -53,14 +64,22 @@ class EfficientNetEncoder:
         return cls(load())
 
     def encode(self, crops: Sequence[Image.Image]) -> Views:
-        """Keys float32[N, 1280] and words of RGB crops of any size (20 ms a crop on two cores)."""
-        pooled = self._pooled(crops)
-        return Views(keys=as_keys(pooled), tags=tuple(tags_of(row) for row in self._probabilities(pooled)))
+        """Keys float32[N, 1281] and words of RGB crops of any size (20 ms a crop on two cores)."""
+        mean, cube = self._pooled(crops)
+        directions = as_directions(mean, cube)
+        level = np.full((len(crops), 1), _LEVER, np.float32)
+        keys = np.concatenate([directions * np.float32((1.0 - _LEVER**2) ** 0.5), level], axis=1)
+        return Views(keys=keys, tags=tuple(tags_of(row) for row in self._probabilities(mean)))
 
     def encode_avatar(self, picture: Image.Image) -> Floats:
-        """float32[1280]: key of the mean feature of the picture and its mirror image."""
-        pooled = self._pooled([picture, ImageOps.mirror(picture)])
-        key: Floats = as_keys(pooled.mean(axis=0, keepdims=True))[0]
+        """float32[1281]: key of the mean feature of the picture and its mirror image.
+
+        Its last component lowers the similarity of every region to an avatar that looks common.
+        """
+        mean, cube = self._pooled([picture, ImageOps.mirror(picture)])
+        direction = as_directions(mean.mean(axis=0, keepdims=True), cube.mean(axis=0, keepdims=True))[0]
+        common = (float(direction @ self._typical) - TYPICAL_SIMILARITY) * COMMONNESS / _LEVER
+        key: Floats = np.append(direction * (1.0 - common**2) ** 0.5, -common).astype(np.float32)
         return key
 
     def dense_map(self, picture: Image.Image, side: int) -> Floats:
@@ -82,17 +101,21 @@ class EfficientNetEncoder:
         clearest: Floats = summed.max(axis=0)
         return clearest
 
-    def _pooled(self, crops: Sequence[Image.Image]) -> Floats:
+    def _pooled(self, crops: Sequence[Image.Image]) -> tuple[Floats, Floats]:
+        """Mean and mean of the cube of the dense map of each crop, float32[N, 1280] each."""
         import torch
 
         from rapbot.inference.efficientnet import FEATURES, to_tensor
 
-        pooled = np.zeros((len(crops), FEATURES), np.float32)
+        mean = np.zeros((len(crops), FEATURES), np.float32)
+        cube = np.zeros((len(crops), FEATURES), np.float32)
         with torch.inference_mode():
             for start in range(0, len(crops), BATCH):
                 batch = crops[start : start + BATCH]
-                pooled[start : start + len(batch)] = self._network(to_tensor(batch)).mean(dim=(2, 3)).numpy()
-        return pooled
+                dense = self._network(to_tensor(batch))
+                mean[start : start + len(batch)] = dense.mean(dim=(2, 3)).numpy()
+                cube[start : start + len(batch)] = (dense * dense).mul_(dense).mean(dim=(2, 3)).numpy()
+        return mean, cube
 
     def _probabilities(self, pooled: Floats) -> Floats:
         import torch
@@ -102,11 +125,15 @@ class EfficientNetEncoder:
         return found
 
 
-def as_keys(pooled: Floats) -> Floats:
-    """Pooled features float32[N, D] -> keys float32[N, D]: signed power, then L2 norm 1."""
-    powered = np.sign(pooled) * np.abs(pooled) ** KEY_POWER
-    keys: Floats = powered / np.maximum(np.linalg.norm(powered, axis=-1, keepdims=True), 1e-12)
-    return keys
+def as_directions(mean: Floats, cube: Floats) -> Floats:
+    """Pooled features float32[N, D] (mean; mean of the cube, none negative) -> float32[N, D] of length 1."""
+    return unit(unit(mean**FLAT_POWER) + unit(cube**CUBE_POWER))
+
+
+def unit(vectors: Floats) -> Floats:
+    """float32[N, D] -> the same directions with length 1; zero stays zero."""
+    scaled: Floats = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+    return scaled
 
 
 @cache

@@ -30,8 +30,11 @@ _LONGEST_PROMPT = 1400
 class TextGenerator:
     """SmolLM2 (or any small Llama with ChatML turns) on a processor. Not thread-safe: the worker owns it."""
 
-    def __init__(self, model: Llama, tokenizer: Any) -> None:
+    def __init__(self, model: Llama, tokenizer: Any, *, adapted: bool = False) -> None:
         self._model = model
+        self.adapted = adapted
+        """Whether a LoRA taught it to caption. Untrained, it invents benches and calls a dog a cat: writing.py then uses
+        it only to choose (options, statements), which it does well."""
         self._tokenizer = tokenizer
         self._end = tokenizer.token_to_id(END_OF_TURN)
         self._prefixes: OrderedDict[tuple[int, ...], KeyValues] = OrderedDict()
@@ -62,7 +65,7 @@ class TextGenerator:
         with torch.inference_mode():
             if lora is not None:
                 merge_lora(weights, lora)
-            return cls(Llama(shape, weights), tokenizer)
+            return cls(Llama(shape, weights), tokenizer, adapted=lora is not None)
 
     def generate(self, prompts: Sequence[Prompt]) -> list[str]:
         """One greedy answer per prompt: `answer_prefix` and what follows, up to a stop text, without it."""

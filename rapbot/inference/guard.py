@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rapbot.inference.job import Card
 from rapbot.inference.kinds import alike, wider
@@ -20,7 +20,8 @@ _PATH = re.compile(r"(?<![\w<])(?:[A-Za-z]:\\|~?/)[\w.\\/-]+")
 _MENTION = re.compile(r"@\w*")
 _MARKUP = re.compile(r"[*`#~|\[\]{}\\]+|_{2,}|</?\w+(?:\s[^<>]*)?/>")
 _ECHO = re.compile(r"^\s*(?:caption|answer|facts|question|in the photo|assistant|user|earlier)\s*:\s*", re.I)
-_SENTENCE = re.compile(r"[^.!?]+(?:[.!?]+(?=\s|$)|[.!?](?=\S)[^.!?]*)*[.!?]?")
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
+_SIDES = frozenset({"left", "right", "top", "bottom", "upper", "lower", "middle", "center", "centre"})
 _GRAMMAR = words(
     "a an the is are was were be in on at of to and or with by near next beside behind under above over from front it"
     " its he she his her they their them this that there here photo picture image caption close-up closeup close-ups"
@@ -29,6 +30,8 @@ _GRAMMAR = words(
     " you i"
 )
 """Words that say nothing about what is in the picture."""
+_NEGATION = frozenset({"not", "no", "never", "without", "only", "t"})
+"""Words that turn a sentence round; "t" is what is left of "doesn't"."""
 
 
 def clean(text: str) -> str:
@@ -37,14 +40,17 @@ def clean(text: str) -> str:
     for pattern in (_URL, _PATH, _MENTION, _MARKUP):
         plain = pattern.sub(" ", plain)
     plain = _ECHO.sub("", " ".join(plain.split()))
-    sentences = [part.strip() for part in _SENTENCE.findall(plain) if part.strip(" .!?")]
+    sentences = [part for part in _SENTENCE_END.split(plain) if part.strip(" .!?")]
     return " ".join(dict.fromkeys(sentences)).strip(" \"'")
 
 
 def caption_or_none(
-    draft: str, required: Sequence[Card], others: Iterable[Card], supported: Iterable[str]
+    draft: str, required: Sequence[Card], others: Iterable[Card], supported: Iterable[str], places: Mapping[str, str]
 ) -> str | None:
-    """The model's caption if it names all of `required` once each, none of `others` and only `supported` things."""
+    """The model's caption if it names all of `required` once each, none of `others` and only `supported` things.
+
+    `places` tells where each name is ("on the left"); a caption that says another side is refused.
+    """
     text = only_whole_sentences(mark_names(clean(draft), required))
     if not text or len(text) > 240:
         return None
@@ -52,10 +58,19 @@ def caption_or_none(
     if sorted(marked) != sorted(card.name for card in required):
         return None
     plain = re.sub(r"<[^<>]*>", " ", text)
-    if any(name_pattern(card.name).search(plain) for card in others):
+    if any(name_pattern(card.name).search(plain) for card in others) or not _sides_agree(text, places):
         return None
     allowed = {stem(word) for one in supported for word in _words(one)} | {stem(word) for word in _GRAMMAR}
     return sentence(text) if all(stem(word) in allowed for word in _words(plain)) else None
+
+
+def _sides_agree(text: str, places: Mapping[str, str]) -> bool:
+    """Whether the words between one name and the next put it only where it is."""
+    start, *named = re.split(r"<([^<>]*)>", text)
+    if _SIDES & set(_words(start)):
+        return False
+    said = zip(named[::2], named[1::2], strict=True)
+    return all(_SIDES & set(_words(after)) <= set(_words(places.get(name, ""))) for name, after in said)
 
 
 def answer_or_none(draft: str, card: Card, statement: str, question: str) -> str | None:
@@ -67,8 +82,9 @@ def answer_or_none(draft: str, card: Card, statement: str, question: str) -> str
     told = {stem(word) for word in _words(re.sub(r"<[^<>]*>", " ", statement))}
     allowed = told | {stem(word) for word in _words(question)} | {stem(word) for word in _GRAMMAR}
     said = {stem(word) for word in _words(plain)}
-    new = said & (told - {stem(word) for word in _words(question)} - {stem(word) for word in _GRAMMAR})
-    return sentence(text) if said <= allowed and new else None
+    new = told - {stem(word) for word in _words(question)} - {stem(word) for word in _GRAMMAR}
+    negated = _NEGATION & set(_words(plain)) == _NEGATION & set(_words(statement))
+    return sentence(text) if said <= allowed and 2 * len(said & new) > len(new) and negated else None
 
 
 def only_whole_sentences(text: str) -> str:

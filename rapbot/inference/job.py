@@ -139,4 +139,4 @@ class Answer:
     """Concepts that the text names."""
     option_scores: tuple[float, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
-    """Seconds per stage: decode, detect, encode, retrieve, generate, draw."""
+    """Seconds per stage: decode, look, encode, retrieve, generate, draw."""

@@ -8,14 +8,17 @@ _WIDER = {
     " wolf weasel parrot fox bear shark rabbit pig lobster frog elephant cow antelope worm wild_dog whale sheep slug"
     " lemur duck crocodile chicken zebra wombat swan squirrel snail sloth skunk seal sea_cow scorpion red_panda"
     " porcupine platypus panda otter mongoose meerkat marmot llama koala kangaroo jellyfish hyena horse hippopotamus"
-    " hamster guinea_pig goose goat echidna dinosaur camel beaver badger armadillo starfish sea_urchin pet puppy kitten",
+    " hamster guinea_pig goose goat echidna dinosaur camel beaver badger armadillo starfish sea_urchin pet puppy"
+    " kitten",
     "person": "man woman boy girl child kid baby lady guy",
     "food": "fruit vegetable mushroom dessert bread squash corn soup pizza pasta pie hot_dog burger berries apple dough"
     " dish chestnut pumpkin cake sandwich cheese",
     "drink": "coffee can cup mug bottle glass tea beer wine baby_bottle",
-    "vehicle": "car truck boat train ship bus tractor bicycle scooter cart airplane ambulance tricycle snowmobile camper"
+    "vehicle": "car truck boat train ship bus tractor bicycle scooter cart airplane ambulance tricycle snowmobile"
+    " camper"
     " unicycle military_vehicle sled submarine forklift motorcycle",
-    "piece of clothing": "hat shoe coat dress sweater skirt sock robe shirt suit vest uniform pants pajamas poncho scarf"
+    "piece of clothing": "hat shoe coat dress sweater skirt sock robe shirt suit vest uniform pants pajamas poncho"
+    " scarf"
     " swimsuit tie bow_tie apron glove boot sneaker bra tights belt jacket",
     "piece of furniture": "chair table couch bed cabinet bench bookshelves shelf crib desk stool sofa",
     "bag": "backpack handbag purse wallet suitcase",

@@ -98,7 +98,7 @@ class Llama:
         import torch
 
         self.shape = shape
-        self._embedding = weights["model.embed_tokens.weight"].to(torch.float16)
+        self._embedding = weights["model.embed_tokens.weight"].to(torch.float16, copy=True)  # lets the file go
         self._head = _packed(weights.get("lm_head.weight", weights["model.embed_tokens.weight"]))
         self._norm = weights["model.norm.weight"].float()
         self._layers = [_layer(shape, weights, number) for number in range(shape.layers)]

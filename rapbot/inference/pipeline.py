@@ -1,4 +1,4 @@
-"""RapPipeline: decode -> detect -> encode -> retrieve -> write -> draw, for a batch of jobs of many people.
+"""RapPipeline: decode -> look (detect, encode) -> retrieve -> write -> draw, for a batch of jobs of many people.
 
 The method is RAP (CVPR 2025, section 3.1): remember, retrieve, generate.
 """
@@ -16,6 +16,7 @@ from PIL import Image
 from rapbot.errors import InferenceError, RapbotError
 from rapbot.inference.avatars import choose_avatar_box
 from rapbot.inference.drawing import draw_candidates, draw_sightings
+from rapbot.inference.eyes import Eyes, cut
 from rapbot.inference.job import Answer, EncodedAvatar, Job, Scene, Task
 from rapbot.inference.perception import Perception, PerceptionCache
 from rapbot.inference.retrieval import AvatarKeys, RetrievalRules, retrieve
@@ -62,6 +63,7 @@ class RapPipeline:
     def __init__(self, models: Models, limits: PhotoLimits) -> None:
         self._models = models
         self._limits = limits
+        self._eyes = Eyes(models.detector, models.encoder)
         self._seen = PerceptionCache()
 
     @property
@@ -114,7 +116,7 @@ class RapPipeline:
             work.picture = open_photo(job.photo, self._limits, max_side=1600)
 
     def _perceive(self, batch: list[_Work]) -> None:
-        """Fill `perception` of every photo: regions, keys and words; one detector and one encoder batch for all."""
+        """Fill `perception` of every photo: regions, keys and words; one batch for all."""
         fresh = [
             work
             for work in batch
@@ -123,21 +125,10 @@ class RapPipeline:
         pictures = [work.picture for work in fresh if work.picture is not None]
         if not pictures:
             return
-        with _timed(fresh, "detect"):
-            found = self._models.detector.detect(pictures, [_target(work.job) for work in fresh])
-        with _timed(fresh, "encode"):
-            crops = [
-                picture.crop(region.box.pixels(*picture.size))
-                for picture, regions in zip(pictures, found, strict=True)
-                for region in regions
-            ]
-            views = self._models.encoder.encode(crops)
-        first = 0
-        for work, picture, regions in zip(fresh, pictures, found, strict=True):
-            part = slice(first, first + len(regions))
-            first += len(regions)
-            tagged = tuple(replace(r, tags=t) for r, t in zip(regions, views.tags[part], strict=True))
-            work.perception = Perception(picture.width, picture.height, tagged, views.keys[part])
+        with _timed(fresh, "look"):
+            seen = self._eyes.look(pictures, [_target(work.job) for work in fresh])
+        for work, picture, view in zip(fresh, pictures, seen, strict=True):
+            work.perception = Perception(picture.width, picture.height, view.regions, view.keys)
             if work.job.photo is not None:
                 self._seen.put(work.job.photo, work.job.concepts.index, work.perception)
 
@@ -165,8 +156,7 @@ class RapPipeline:
         if box is None:
             box = choose_avatar_box(picture, seen.regions, job.category) if seen is not None else WHOLE
         with _timed([work], "encode"):
-            crop = picture if box == WHOLE else picture.crop(box.pixels(*picture.size))
-            key = self._models.encoder.encode_avatar(crop)
+            key = self._models.encoder.encode_avatar(cut(picture, box))
         tags = next((region.tags for region in seen.regions if region.box == box), ()) if seen is not None else ()
         avatar = EncodedAvatar(to_avatar_jpeg(picture, box), key.tobytes(), self._models.encoder.name, box, tags)
         return Answer(job.id, avatar=avatar)

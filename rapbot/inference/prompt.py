@@ -40,6 +40,17 @@ _POCKET_QUESTION = (
     ("assistant", "<mug> was a present from Tom."),
 )
 
+_ASKING = (
+    ("system", "Ask a question that the sentence answers."),
+    ("user", "Milo loves tuna."),
+    ("assistant", "What does Milo eat?"),
+    ("user", "The red car was a present from Tom."),
+    ("assistant", "Who gave me the red car?"),
+    ("user", "Eva sings in a choir on Fridays."),
+    ("assistant", "When does Eva sing?"),
+    ("user", "The vase has a crack."),
+    ("assistant", "What is wrong with the vase?"),
+)
 _CHOICE = (
     ("system", "Answer with a few words from the text."),
     ("user", "Milo: A grey cat from Rome. He loves tuna and fears dogs.\nWhat does Milo eat?"),
@@ -69,7 +80,7 @@ def select_cards(job: Job, scene: Scene | None, k: int) -> tuple[Card, ...]:
 
 
 def build_prompt(layout: str, job: Job, scene: Scene | None, cards_in_prompt: Sequence[Card]) -> Prompt:
-    """The prompt of one job; "rap" marks pictures with <image> (the photo, then one avatar a card; the caller adds them)."""
+    """The prompt of one job. "rap" marks pictures with <image>: the photo, then one avatar a card."""
     if layout == RAP:
         return _rap(job, cards_in_prompt)
     if layout == POCKET:
@@ -81,6 +92,11 @@ def build_choice_prompt(name: str, told: str, question: str) -> Prompt:
     """The question of a multiple choice for a text-only model; the options are scored as its answer."""
     message = f"{name}: {told or '?'}\n{' '.join(question.split())}"
     return Prompt((*_CHOICE, ("user", message)), max_new_tokens=12)
+
+
+def build_asking_prompt(statement: str) -> Prompt:
+    """The statement, to which a question is scored as the answer: a small model asks better than it answers."""
+    return Prompt((*_ASKING, ("user", statement.replace("<", "").replace(">", ""))), max_new_tokens=24)
 
 
 def _rap(job: Job, cards: Sequence[Card]) -> Prompt:

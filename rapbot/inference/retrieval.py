@@ -144,9 +144,9 @@ def _match(keys: Floats, regions: Sequence[Region], avatars: AvatarKeys, rules: 
     limit = np.array(
         [rules.whole_distance if region.whole else rules.window_distance for region in regions], np.float32
     )[:, None]
-    rival = np.partition(allowed, 0, axis=1)[:, :1]
+    rival = allowed.min(axis=1, keepdims=True)
     room = limit - distance
-    lead = np.where(np.isfinite(rival), rival + rules.margin - distance, 0.0)
+    lead = np.where(distance > rival, rival + rules.margin - distance, np.inf)
     slack = np.where(np.isfinite(distance), np.minimum(room, lead), -np.inf)
     likely = 1.0 / (1.0 + np.exp(np.minimum(-slack / rules.softness, 80.0)))
     confidence: Floats = np.where(vetoed, np.minimum(likely, 0.01), likely).astype(np.float32)
@@ -159,11 +159,13 @@ def _nearest(distances: Floats, avatars: AvatarKeys, among: Flags) -> tuple[Floa
     shape = (distances.shape[0], len(avatars.concept_ids))
     nearest = np.full(shape, np.inf, np.float32)
     which = np.zeros(shape, np.int64)
-    for i in np.flatnonzero(among):
-        column = avatars.columns[i]
-        closer = distances[:, i] < nearest[:, column]
-        nearest[closer, column] = distances[closer, i]
-        which[closer, column] = avatars.avatars[i]
+    chosen = np.flatnonzero(among)
+    if chosen.size:
+        # Farthest first, so that the nearest avatar of a concept is written last and stays.
+        order = chosen[np.argsort(-distances[:, chosen], axis=1, kind="stable")]
+        rows = np.arange(shape[0])[:, None]
+        nearest[rows, avatars.columns[order]] = distances[rows, order]
+        which[rows, avatars.columns[order]] = avatars.avatars[order]
     return nearest, which
 
 

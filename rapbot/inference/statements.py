@@ -11,11 +11,14 @@ from rapbot.inference.wording import article, is_plural, mark, possessive, sente
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'(]?[A-Z0-9])|\s*[;\n]\s*")
 _ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|No|e\.g|i\.e|approx|ca)\.$")
 _VERBS = words(
-    "is are was were has have had can cannot can't does doesn't did will won't loves likes hates eats drinks sleeps lives"
-    " wears plays works belongs needs wants goes comes makes smells looks rings walks runs barks swims builds takes"
+    "is are was were has have had can cannot can't does doesn't did will won't loves likes hates eats drinks sleeps"
+    " lives wears plays works belongs needs wants goes comes makes smells looks rings walks runs barks swims builds"
+    " takes"
     " collects enjoys prefers dislikes fears speaks studies teaches knows keeps stands sits hangs holds weighs costs"
-    " cost came got gets fits shines plays sings reads drives rides bites chases follows dreams snores jumps hides dances"
-    " cooks bakes paints writes grows blooms opens closes chirps quacks squeaks flies knits owns uses measures says means"
+    " cost came got gets fits shines plays sings reads drives rides bites chases follows dreams snores jumps hides"
+    " dances"
+    " cooks bakes paints writes grows blooms opens closes chirps quacks squeaks flies knits owns uses measures says"
+    " means"
     " reacts responds answers understands visits travels attends fetches catches steals digs guards watches listens"
     " suffers lost broke won moved started joined arrived hunts must imitates leaks chews pulls ran"
     " gave brought learned speaks turns tells sells repairs rescues loathes adores hops limps purrs meows howls begs"
@@ -147,7 +150,8 @@ def _clauses(text: str) -> list[str]:
     pieces, begun = [], 0
     for cut in _SPLIT.finditer(text):
         verb = cut.group(1) or cut.group(2)
-        if verb in _VERBS | _PARTICIPLES and verb != "can" and _has_verb(text[begun : cut.start()]):
+        starts = verb in _VERBS or (verb in _PARTICIPLES and cut.group(2))
+        if starts and verb != "can" and _has_verb(text[begun : cut.start()]):
             pieces.append(text[begun : cut.start()])
             begun = cut.end()
     pieces.append(text[begun:])

@@ -31,7 +31,8 @@ _ODD = words(
     " guillotine gong altar maze coil reel hook eraser envelope oil_filter neck_brace adhesive_bandage gas_pump"
     " gymnastics_bar slot_machine fire_screen syringe potter's_wheel electronic_device gauge computer_part weight"
     " armor shield stretcher drilling_rig muzzle robe packet case box rack lid tray pole net crib mask wig diaper"
-    " plunger hair_clip spindle swimsuit bra bib makeup rifle gun cassette jar sign scoreboard wheel trombone railing folder stage theater match torch ball_pen"
+    " plunger hair_clip spindle swimsuit bra bib makeup rifle gun cassette jar sign scoreboard wheel trombone"
+    " railing folder stage theater match torch ball_pen"
 )
 """Words an ImageNet head likes to say of things that are none of them."""
 

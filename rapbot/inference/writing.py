@@ -1,7 +1,8 @@
 """From what was found to what is said: the last step of the pipeline.
 
-Answers whose form is fixed are composed (wording.py); captions and answers to questions are drafted by the model in one
-batch, checked (guard.py), and composed from the facts where the draft does not hold.
+Answers whose form is fixed are composed (wording.py, looking.py). Captions and answers to questions are drafted by the
+model in one batch, checked (guard.py), and composed from the facts where the draft does not hold. A model that no LoRA
+taught is not asked for drafts: it invents, and its good drafts say what composing says. It still chooses (choosing.py).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rapbot.inference.captions import UNSEEN, compose_caption, compose_description
-from rapbot.inference.choosing import option_scores
+from rapbot.inference.choosing import likeliest_statement, option_scores
 from rapbot.inference.guard import (
     answer_or_none,
     caption_or_none,
@@ -21,12 +22,12 @@ from rapbot.inference.guard import (
     without_false_names,
 )
 from rapbot.inference.job import Card, Job, Scene, Task
+from rapbot.inference.looking import answer_from_scene, look_for
 from rapbot.inference.prompt import RAP, build_prompt, select_cards
-from rapbot.inference.reading import Reading, Verdict, is_yes_no, read, read_all
+from rapbot.inference.reading import FAVOURITE, Reading, Verdict, is_yes_no, read, read_all
 from rapbot.inference.seams import Generator, Prompt
 from rapbot.inference.surroundings import other_things
-from rapbot.inference.wording import found, located, mark, recognised
-from rapbot.messages import Sighting
+from rapbot.inference.wording import listed, mark, place, sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,35 +41,31 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What the model is asked, and how its draft becomes the text."""
+    """A text that is right already, and how the model may say it better: its draft goes through `finish`."""
 
+    composed: str
     prompt: Prompt
     finish: Callable[[str], str]
 
 
 def write_answers(
-    generator: Generator,
-    work: Sequence[tuple[Job, Scene | None]],
-    *,
-    layout: str,
-    concepts_in_prompt: int,
+    generator: Generator, work: Sequence[tuple[Job, Scene | None]], *, layout: str, concepts_in_prompt: int
 ) -> list[Written]:
-    """One text per job, in order; drafts of all jobs are generated together."""
-    written: list[Written | None] = [None] * len(work)
-    plans: dict[int, _Plan] = {}
-    for number, (job, scene) in enumerate(work):
-        if job.options:
-            written[number] = _choose(generator, job, scene, concepts_in_prompt, layout)
-            continue
-        planned = _plan(job, scene, layout, concepts_in_prompt)
-        if isinstance(planned, str):
-            written[number] = _named(planned, job)
-        else:
-            plans[number] = planned
-    drafts = generator.generate([plan.prompt for plan in plans.values()]) if plans else []
-    for (number, plan), draft in zip(plans.items(), drafts, strict=True):
-        written[number] = _named(plan.finish(draft), work[number][0])
-    return [one for one in written if one is not None]
+    """One text per job, in order; drafts of all jobs are generated together.
+
+    `layout` is "pocket" for a text-only model and "rap" for one that sees; `concepts_in_prompt` is K of the paper.
+    """
+    writer = _Writer(generator, layout, concepts_in_prompt)
+    planned = [writer.plan(job, scene) for job, scene in work]
+    plans = {number: plan for number, plan in enumerate(planned) if isinstance(plan, _Plan)}
+    drafts = generator.generate([plan.prompt for plan in plans.values()]) if plans and writer.drafts else []
+    texts = dict(zip(plans, drafts, strict=False))
+    written = []
+    for number, ((job, _), plan) in enumerate(zip(work, planned, strict=True)):
+        if isinstance(plan, _Plan):
+            plan = _named(plan.finish(texts[number]) if number in texts else plan.composed, job)
+        written.append(plan)
+    return written
 
 
 def _named(text: str, job: Job) -> Written:
@@ -77,120 +74,122 @@ def _named(text: str, job: Job) -> Written:
     return Written(text, tuple(by_name[name] for name in marked if name in by_name))
 
 
-def _plan(job: Job, scene: Scene | None, layout: str, k: int) -> _Plan | str:
-    """The finished text where no model is needed, else what to ask it."""
-    cards = {card.concept_id: card for card in job.concepts.cards}
-    if job.task is Task.FIND:
-        return found(scene.sightings if scene else ())
-    if job.task in (Task.RECOGNISE, Task.LOCATE):
-        return _look_for(job, scene, cards)
-    if job.task is Task.QUESTION:
-        return _plan_answer(job, scene, layout, k)
-    return _plan_caption(job, scene, layout, k)
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    generator: Generator
+    layout: str
+    k: int
 
+    @property
+    def drafts(self) -> bool:
+        """Whether the model writes, or only chooses."""
+        return self.layout == RAP or bool(getattr(self.generator, "adapted", True))
 
-def _look_for(job: Job, scene: Scene | None, cards: dict[int, Card]) -> str:
-    say = recognised if job.task is Task.RECOGNISE else located
-    asked = [cards[number] for number in job.mentioned if number in cards]
-    if not asked:
-        return found(scene.sightings if scene else ())
-    return " ".join(say(card, _sighting(scene, card)) for card in asked)
+    def plan(self, job: Job, scene: Scene | None) -> Written | _Plan:
+        """The finished answer where no model is needed, else what to ask it."""
+        if job.options:
+            return self._choice(job, scene)
+        if job.task in (Task.FIND, Task.RECOGNISE, Task.LOCATE):
+            return _named(look_for(job, scene), job)
+        planned = self._answer(job, scene) if job.task is Task.QUESTION else self._caption(job, scene)
+        return _named(planned, job) if isinstance(planned, str) else planned
 
+    def _caption(self, job: Job, scene: Scene | None) -> _Plan:
+        cards = {card.concept_id: card for card in job.concepts.cards}
+        sightings = scene.sightings if scene else ()
+        present = [cards[one.concept_id] for one in sightings if one.concept_id in cards]
+        absent = [card for card in cards.values() if card not in present]
+        composed = compose_caption(scene, cards, {card.name.casefold() for card in absent})
+        supported = supported_words(present, [thing.word for thing in other_things(scene, present)] if scene else [])
+        places = {sighting.name: place(sighting.box) for sighting in sightings}
 
-def _sighting(scene: Scene | None, card: Card) -> Sighting | None:
-    if scene is None:
-        return None
-    return next((one for one in scene.sightings if one.concept_id == card.concept_id), None)
+        def whole(caption: str) -> str:
+            if job.task is Task.DESCRIBE:
+                caption = compose_description(scene, cards, caption)
+            return caption if caption == UNSEEN else without_false_names(caption, absent)
 
+        def finish(draft: str) -> str:
+            if self.layout == RAP:
+                return whole(_seen_by_model(draft, present, absent) or composed)
+            return whole(caption_or_none(draft, present, absent, supported, places) or composed)
 
-def _plan_caption(job: Job, scene: Scene | None, layout: str, k: int) -> _Plan:
-    cards = {card.concept_id: card for card in job.concepts.cards}
-    seen = {one.concept_id for one in scene.sightings} if scene else set()
-    present = [cards[number] for number in seen if number in cards]
-    absent = [card for card in cards.values() if card.concept_id not in seen]
-    composed = compose_caption(scene, {card.concept_id: card for card in present})
-    things = [thing.word for thing in other_things(scene, present)] if scene else []
+        prompt = build_prompt(self.layout, job, scene, select_cards(job, scene, self.k))
+        return _Plan(whole(composed), prompt, finish)
 
-    def finish(draft: str) -> str:
-        if layout == RAP:
-            caption = _seen_by_model(draft, present, absent) or composed
+    def _answer(self, job: Job, scene: Scene | None) -> _Plan | str:
+        cards = {card.concept_id: card for card in job.concepts.cards}
+        chosen = select_cards(job, scene, self.k)
+        if self.layout == RAP:
+            prompt = build_prompt(self.layout, job, scene, chosen)
+            return _Plan("", prompt, lambda draft: mark_names(clean(draft), chosen) or "I have no answer to that.")
+        named = [card for card in chosen if card.concept_id in job.mentioned]
+        if scene is not None and (seen := answer_from_scene(job, scene, named)):
+            return seen
+        asked = named or list(chosen)
+        if not asked:
+            return _among_all(job, scene, list(cards.values()))
+        readings = [self._read(job.text, card) for card in asked]
+        told = [reading for reading in readings if reading.verdict is not Verdict.UNKNOWN]
+        if len(told) == 1 and (len(readings) == 1 or not named):
+            return self._phrased(job, told[0])
+        if not told and scene is not None:
+            return f"I can't tell that from the photo, and {_silent(asked)}."
+        return " ".join(_told(reading) for reading in (readings if named else told or readings[:1]))
+
+    def _read(self, question: str, card: Card) -> Reading:
+        """What the card says, by its words, else by what the model would ask about it."""
+        reading = read(question, card)
+        if reading.verdict is Verdict.UNKNOWN and not is_yes_no(question) and reading.score > FAVOURITE:
+            statement = likeliest_statement(self.generator, question, card)
+            if statement is not None:
+                return Reading(card, Verdict.TOLD, statement, 1.0)
+        return reading
+
+    def _phrased(self, job: Job, reading: Reading) -> _Plan | str:
+        """One statement is the answer: the model may say it shorter."""
+        if reading.verdict is not Verdict.TOLD or is_yes_no(job.text):
+            return _told(reading)
+        card, statement = reading.card, reading.statement
+        return _Plan(
+            statement,
+            build_prompt(self.layout, job, None, [card]),
+            lambda draft: answer_or_none(draft, card, statement, job.text) or statement,
+        )
+
+    def _choice(self, job: Job, scene: Scene | None) -> Written:
+        """A multiple choice: the text is the best option."""
+        chosen = select_cards(job, scene, self.k)
+        if self.layout == RAP:
+            scores = self.generator.score(build_prompt(self.layout, job, scene, chosen), job.options)
         else:
-            caption = caption_or_none(draft, present, absent, supported_words(present, things)) or composed
-        if job.task is Task.DESCRIBE:
-            caption = compose_description(scene, cards, caption)
-        return caption if caption == UNSEEN else without_false_names(caption, absent)
-
-    return _Plan(build_prompt(layout, job, scene, select_cards(job, scene, k)), finish)
+            scores = option_scores(self.generator, job, scene, chosen)
+        best = max(range(len(scores)), key=scores.__getitem__)
+        return Written(job.options[best], tuple(card.concept_id for card in chosen), tuple(scores))
 
 
 def _seen_by_model(draft: str, present: Sequence[Card], absent: Sequence[Card]) -> str | None:
     """A caption by a model that sees: its words are believed, its names are not."""
     text = without_false_names(mark_names(clean(draft), present), absent)
-    return text if all(mark(card.name) in text for card in present) else None
+    return text if text and all(mark(card.name) in text for card in present) else None
 
 
-def _plan_answer(job: Job, scene: Scene | None, layout: str, k: int) -> _Plan | str:
-    cards = {card.concept_id: card for card in job.concepts.cards}
-    chosen = select_cards(job, scene, max(k, len(job.mentioned[:k])))
-    asked = [cards[number] for number in job.mentioned if number in cards][:k]
-    if layout != RAP and scene is not None and (seen := _from_scene(job, scene, asked)):
-        return seen
-    about = asked or list(chosen) or list(cards.values())
-    readings = [read(job.text, card) for card in about] if asked else read_all(job.text, about)[:3]
-    told = [reading for reading in readings if reading.verdict is not Verdict.UNKNOWN]
-    if layout == RAP:
-        return _Plan(build_prompt(layout, job, scene, chosen), lambda draft: mark_names(clean(draft), chosen))
-    if not told:
-        return _unknown(asked, bool(cards))
-    if not asked:
-        told = [reading for reading in told if reading.score >= told[0].score - 0.1]
-    if len(told) == 1 and told[0].verdict is Verdict.TOLD and not is_yes_no(job.text):
-        only = told[0]
-        prompt = build_prompt(layout, job, None, [only.card])
-        return _Plan(prompt, lambda draft: answer_or_none(draft, only.card, only.statement, job.text) or only.statement)
-    return " ".join(_told(reading) for reading in (readings if asked else told))
+def _among_all(job: Job, scene: Scene | None, cards: Sequence[Card]) -> str:
+    """ "Who is afraid of thunder?": whoever's card tells it."""
+    told = [reading for reading in read_all(job.text, cards) if reading.verdict is not Verdict.UNKNOWN]
+    if told:
+        return " ".join(reading.statement for reading in told[:3] if reading.score >= told[0].score - 0.1)
+    if scene is not None:
+        return "I can't tell that from this photo."
+    return "None of your cards says that." if cards else "I don't know that yet: you have not taught me anything."
 
 
 def _told(reading: Reading) -> str:
     if reading.verdict is Verdict.UNKNOWN:
-        return f"The card of {mark(reading.card.name)} does not say."
+        return sentence(_silent([reading.card]))
     start = {Verdict.YES: "Yes, ", Verdict.NO: "No, "}.get(reading.verdict, "")
     return start + reading.statement
 
 
-def _unknown(asked: Sequence[Card], any_cards: bool) -> str:
-    if asked:
-        return " ".join(f"The card of {mark(card.name)} does not say." for card in asked)
-    return "None of your cards says that." if any_cards else "I don't know that yet: you have not taught me anything."
-
-
-_WHERE_IS = re.compile(r"^\s*(?:and\s+)?(?:where(?:'s| is| are)|can you see|do you see|is|are)\b", re.I)
-_IN_PHOTO = re.compile(r"\b(?:photo|picture|pic|image|here|see|there)\b", re.I)
-_WHAT_SHOWN = re.compile(
-    r"^\s*(?:what(?:'s| is| do you see| can you see| does)?|who(?:'s| is| are| do you see)?)\b", re.I
-)
-
-
-def _from_scene(job: Job, scene: Scene, asked: Sequence[Card]) -> str:
-    """Answers that the photo gives: who is here, where somebody is, whether somebody is in it."""
-    text = job.text.strip()
-    if asked and re.match(r"^\s*(?:and\s+)?where(?:'s| is| are)\b", text, re.I) and len(text.split()) <= 8:
-        return " ".join(located(card, _sighting(scene, card)) for card in asked)
-    if asked and _WHERE_IS.match(text) and _IN_PHOTO.search(text):
-        return " ".join(recognised(card, _sighting(scene, card)) for card in asked)
-    if not asked and _WHAT_SHOWN.match(text) and (_IN_PHOTO.search(text) or len(text.split()) <= 4):
-        if text.casefold().startswith("who"):
-            return found(scene.sightings)
-        return compose_caption(scene, {card.concept_id: card for card in job.concepts.cards})
-    return ""
-
-
-def _choose(generator: Generator, job: Job, scene: Scene | None, k: int, layout: str) -> Written:
-    """Score the options of a multiple choice; the text is the best one."""
-    chosen = select_cards(job, scene, k)
-    if layout == RAP:
-        scores = generator.score(build_prompt(layout, job, scene, chosen), job.options)
-    else:
-        scores = option_scores(generator, job, scene, chosen)
-    best = max(range(len(scores)), key=scores.__getitem__)
-    return Written(job.options[best], tuple(card.concept_id for card in chosen), tuple(scores))
+def _silent(cards: Sequence[Card]) -> str:
+    names = listed([mark(card.name) for card in cards])
+    return f"the card of {names} does not say" if len(cards) == 1 else f"the cards of {names} do not say"

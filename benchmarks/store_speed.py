@@ -1,0 +1,126 @@
+"""How quickly one person's index is opened from a store that many people use.
+
+    python -m benchmarks.store_speed [--owners 10000] [--concepts 1000] [--dimensions 1280]
+
+One person has `--concepts` concepts; their rows lie between those of the other owners, as they would after months.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import numpy as np
+
+from rapbot.concepts.concept import ConceptLimits, NewAvatar
+from rapbot.concepts.index import ConceptIndex, IndexCache
+from rapbot.concepts.sqlite import SqliteConceptStore
+from rapbot.concepts.store import Edit, Forget, Remember
+from rapbot.messages import WHOLE
+
+ENCODER = "benchmark"
+
+
+async def milliseconds(work: Callable[[], Awaitable[object]], times: int) -> tuple[float, float]:
+    """(best, median) of `times` runs; on a busy machine the best is the honest one."""
+    taken = []
+    for _ in range(times):
+        start = time.perf_counter()
+        await work()
+        taken.append((time.perf_counter() - start) * 1000)
+    return min(taken), statistics.median(taken)
+
+
+async def longest_block(work: Callable[[], Awaitable[object]]) -> float:
+    """The longest time (ms) that the event loop could do nothing else while `work` ran."""
+    worst = 0.0
+    running = True
+
+    async def tick() -> None:
+        nonlocal worst
+        while running:
+            start = time.perf_counter()
+            await asyncio.sleep(0)
+            worst = max(worst, (time.perf_counter() - start) * 1000)
+
+    ticker = asyncio.create_task(tick())
+    await work()
+    running = False
+    await ticker
+    return worst
+
+
+async def fill(store: SqliteConceptStore, owners: int, concepts: int, dimensions: int, photo_bytes: int) -> None:
+    random = np.random.default_rng(0)
+    # Durability costs a disk flush a change, and is not what is measured here.
+    await store._writer.execute("PRAGMA synchronous = OFF")
+    total = owners + concepts
+    mine = set(random.choice(total, concepts, replace=False).tolist())
+    for number in range(total):
+        key = random.standard_normal(dimensions).astype(np.float32)
+        avatar = NewAvatar(os.urandom(photo_bytes), key, ENCODER, WHOLE)
+        owner = "me" if number in mine else f"owner {number}"
+        await store.write(
+            owner, Remember(f"Concept {number}", "thing", "A thing of which much can be said. " * 4, avatar)
+        )
+    await store._writer.execute("PRAGMA synchronous = FULL")
+
+
+async def measure(path: Path, arguments: argparse.Namespace) -> dict[str, tuple[float, float]]:
+    limits = ConceptLimits(concepts=arguments.concepts)
+    async with SqliteConceptStore.open(path, ENCODER, limits) as store:
+        await fill(store, arguments.owners, arguments.concepts, arguments.dimensions, arguments.photo_bytes)
+        collection = await store.read("me")
+        assert collection is not None
+        table = collection.keys
+        index = ConceptIndex.build(table.avatar_ids, table.keys)
+        cache = IndexCache(store)
+
+        async def open_index() -> None:
+            cache.drop("me")
+            await cache.get("me")
+
+        async def search() -> None:
+            index.search(table.keys[:8], 2)
+
+        first, last = collection.concepts[0], collection.concepts[-1]
+        return {
+            "read the collection": await milliseconds(lambda: store.read("me"), 60),
+            "open the index (read, build, serialize)": await milliseconds(open_index, 60),
+            "longest block of the event loop meanwhile": (await longest_block(open_index),) * 2,
+            "open an unchanged index": await milliseconds(lambda: cache.get("me"), 50),
+            "open the index of an ordinary person": await milliseconds(lambda: store.read("owner 1"), 15),
+            "search 8 regions": await milliseconds(search, 50),
+            "edit": await milliseconds(lambda: store.write("me", Edit(first.id, info="new")), 15),
+            "forget, wiped from the file": await milliseconds(lambda: store.write("me", Forget(last.id)), 1),
+        }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--owners", type=int, default=10_000)
+    parser.add_argument("--concepts", type=int, default=1_000)
+    parser.add_argument("--dimensions", type=int, default=1280)
+    parser.add_argument("--photo-bytes", type=int, default=20_000)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rapbot.db"
+        results = asyncio.run(measure(path, arguments))
+        size = path.stat().st_size / 2**20
+    print(
+        f"{arguments.concepts} concepts of one person among {arguments.owners} others, "
+        f"{arguments.dimensions}-d keys, {size:.0f} MiB"
+    )
+    print(f"{'':44}{'best':>10}{'median':>10}")
+    for what, (best, median) in results.items():
+        print(f"{what:44}{best:>7.2f} ms{median:>7.2f} ms")
+
+
+if __name__ == "__main__":
+    main()
