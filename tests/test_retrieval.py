@@ -55,7 +55,9 @@ def known(rows: Sequence[tuple[int, int, Floats]], against: Sequence[tuple[int, 
     return VisibleConcepts(
         cards=tuple(Card(c, f"C{c}", "thing", "") for c in dict.fromkeys(c for _, c, _ in rows)),
         rows=tuple(
-            IndexRow(a, c, counterexample) for part, counterexample in ((rows, False), (against, True)) for a, c, _ in part
+            IndexRow(a, c, counterexample)
+            for part, counterexample in ((rows, False), (against, True))
+            for a, c, _ in part
         ),
         index=faiss.serialize_index(index).tobytes(),
     )
@@ -247,7 +249,9 @@ def seen_in(encoder: EfficientNetEncoder, photo: Image.Image, concepts: VisibleC
 
 def test_the_taught_cat_is_found_in_another_picture_and_only_there(encoder: EfficientNetEncoder) -> None:
     cat = shipped("chelsea")
-    concepts = taught(encoder, Chelsea=cat.crop((90, 20, 370, 290)), Eileen=shipped("astronaut").crop((130, 0, 330, 230)))
+    concepts = taught(
+        encoder, Chelsea=cat.crop((90, 20, 370, 290)), Eileen=shipped("astronaut").crop((130, 0, 330, 230))
+    )
     table = shipped("coffee").resize((1200, 800))
     assert seen_in(encoder, table, concepts) == []
     table.paste(cat.crop((60, 0, 400, 300)).rotate(8).resize((400, 350)), (40, 60))
@@ -261,7 +265,9 @@ def test_a_thing_in_a_wide_photo_is_cut_out_and_a_tight_picture_stays_whole(enco
     place = Box(0.35, 300 / 800, 0.67, 600 / 800)
     boxes = []
     for picture in (garden, face):
-        seen = Eyes(DenseMapDetector(encoder), encoder).look([picture], [Target(("cat",), np.zeros((0, 0), np.float32))])
+        seen = Eyes(DenseMapDetector(encoder), encoder).look(
+            [picture], [Target(("cat",), np.zeros((0, 0), np.float32))]
+        )
         boxes.append(choose_avatar_box(picture, seen[0].regions, "cat"))
     assert boxes[1] == WHOLE
     assert boxes[0].area < 0.4

@@ -92,7 +92,7 @@ class Gate:
                 message = {**message, "headers": [*kept, *_HEADERS]}
             await send(message)
 
-        await self._app(scope, receive, guarded)
+        await self._app(_uncompressed(scope), receive, guarded)
 
     def refusal(self, scope: Scope) -> tuple[int, str] | None:
         """(status, sentence) for a request that must not pass."""
@@ -116,6 +116,12 @@ class Gate:
             return True
         # an address cannot be made to mean another machine; a name can
         return not self._only_loopback and (_is_address(name) or name in self._names)
+
+
+def _uncompressed(scope: Scope) -> Scope:
+    """The request as if its browser took no compressed answers: gradio would compress on the loop that all share."""
+    kept = [(name, value) for name, value in scope["headers"] if name.lower() != b"accept-encoding"]
+    return {**scope, "headers": kept}
 
 
 def _host_name(host: str) -> str:

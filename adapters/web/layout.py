@@ -40,7 +40,7 @@ class Parts:
                     elem_id="box",
                     show_label=False,
                     label="Your message",
-                    placeholder="Drop a photo, ask something, or type /",
+                    placeholder="Drop a photo, ask, or type /",
                     file_types=_PICTURES,
                     file_count="multiple",
                     max_lines=6,
@@ -70,7 +70,7 @@ class Parts:
             self.tiles = gr.HTML(markup.known(()), js_on_load=None, **plain)
             with gr.Accordion("Teach me something new", open=False, elem_id="teach"):
                 self.new_photo = gr.File(
-                    label="Photo", file_types=_PICTURES, type="filepath", height=110, elem_id="new-photo"
+                    label="Photo", file_types=_PICTURES, type="filepath", height=150, elem_id="new-photo"
                 )
                 self.new_name = gr.Textbox(label="Name", placeholder="Lala", max_lines=1, elem_id="new-name")
                 self.new_info = gr.Textbox(

@@ -11,7 +11,7 @@ from rapbot.inference.job import Card, Scene
 from rapbot.inference.kinds import is_animal
 from rapbot.inference.statements import pronoun, statements
 from rapbot.inference.surroundings import Thing, likeliest_thing, other_things
-from rapbot.inference.wording import fills, is_plural, listed, mark, place, sentence, with_article
+from rapbot.inference.wording import fills, is_plural, listed, mark, sentence, side, with_article
 from rapbot.messages import Sighting
 
 UNSEEN = "I can't make out what this photo shows."
@@ -69,17 +69,17 @@ def _alone(sighting: Sighting, card: Card | None, avoid: Container[str]) -> str:
     who = _called(sighting, card, avoid)
     if fills(sighting.box):
         return f"a close-up of {who}"
-    where = place(sighting.box)
-    return f"a photo of {who}" if where == "in the middle" else f"{who} {_be(card)} {where}"
+    where = side(sighting.box)
+    return f"{who} {_be(card)} {where}" if where else f"a photo of {who}"
 
 
 def _together(seen: Sequence[Sighting], cards: Mapping[int, Card]) -> str:
     names = [mark(sighting.name) for sighting in seen]
-    places = [place(sighting.box) for sighting in seen]
-    if len(seen) == 2 and len(set(places)) == 2:
+    places = [side(sighting.box) for sighting in seen]
+    if len(seen) == 2 and all(places) and places[0] != places[1]:
         first, second = (cards.get(sighting.concept_id) for sighting in seen)
         return f"{names[0]} {_be(first)} {places[0]} and {names[1]} {_be(second)} {places[1]}"
-    return f"{listed(names)} are together in the photo"
+    return f"a photo of {listed(names)}"
 
 
 def _surrounded(things: Sequence[Thing]) -> str:

@@ -1,7 +1,7 @@
 """Where something may be: windows proposed from the encoder's own dense feature map, so no second network has to run.
 
 The mean feature of any window comes from an integral image of the map. Guided by the avatars' keys, the windows
-nearest to one of them win; without keys, those whose ImageNet class is clearest.
+nearest to one of them win; without keys, those that stand out most.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ class WindowRules:
     side: int = 800
     """Pixels: the picture is squeezed to this square for the map."""
     sizes: tuple[float, ...] = (0.7, 0.5, 0.35, 0.25, 0.18, 0.13)
-    """Window sides as parts of the picture's side."""
+    """Window sides as parts of the picture's side, when looking for known things."""
+    plain_sizes: tuple[float, ...] = (0.85, 0.7, 0.5, 0.35, 0.25)
+    """The same when nothing is known: whatever stands out."""
     shapes: tuple[float, ...] = (0.66, 1.0, 1.5)
     """Width to height."""
     contrast: float = 0.75
@@ -62,7 +64,7 @@ class DenseMapDetector:
     def detect(self, pictures: Sequence[Image.Image], targets: Sequence[Target]) -> list[list[Region]]:
         """The whole picture and the windows nearest to any of the target's keys; `categories` are not used.
 
-        Without keys: the windows that most clearly show some kind of thing.
+        Without keys: the windows that stand out most.
         """
         return self.detect_near(pictures, [target.keys for target in targets])
 
@@ -72,8 +74,9 @@ class DenseMapDetector:
 
     def _regions(self, picture: Image.Image, wanted: Floats) -> list[Region]:
         dense = self._encoder.dense_map(picture, self._rules.side)
-        cells = _windows(dense.shape[0], dense.shape[1], self._rules.sizes, self._rules.shapes)
-        scores = self._likeness(dense, cells, wanted) if wanted.size else self._encoder.clearness(_means(dense, cells))
+        sizes = self._rules.sizes if wanted.size else self._rules.plain_sizes
+        cells = _windows(dense.shape[0], dense.shape[1], sizes, self._rules.shapes)
+        scores = self._likeness(dense, cells, wanted) if wanted.size else self._interest(dense, cells)
         chosen = _suppress(cells, scores, self._rules.overlap, self._rules.windows)
         height, width = dense.shape[:2]
         found = [Region(box=_box(cells[i], width, height), score=float(scores[i])) for i in chosen]
@@ -85,6 +88,20 @@ class DenseMapDetector:
         contrast = unit(inside) - np.float32(self._rules.contrast) * unit(around)
         likeness: Floats = (contrast @ wanted[:, : dense.shape[2]].T).max(axis=1)
         return likeness
+
+    def _interest(self, dense: Floats, cells: Cells) -> Floats:
+        """float32[N]: how much each window looks like the subject of the photo.
+
+        A subject differs from what lies around it, is some kind of thing, sits near the middle and is not tiny.
+        """
+        inside, around = _inside_and_around(dense, cells)
+        standing_out = 1.0 - (unit(inside) * unit(around)).sum(axis=1)
+        height, width = dense.shape[:2]
+        middle = (cells[:, :2] + cells[:, 2:]) / (width, height) - 1.0
+        centred = 1.0 - 0.5 * np.abs(middle).sum(axis=1)
+        share = _areas(cells) / (width * height)
+        interest: Floats = standing_out * self._encoder.clearness(inside) ** 0.5 * centred * share**0.25
+        return interest
 
 
 @cache

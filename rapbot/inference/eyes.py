@@ -26,9 +26,9 @@ class CloserLook:
 
     regions: int = 3
     """At most so many of a picture, each for another avatar."""
-    near: float = 0.0
+    near: float = 0.8
     """Regions nearer than this fit well enough."""
-    far: float = 2.0
+    far: float = 1.05
     """Regions farther than this are hopeless."""
     scales: tuple[float, ...] = (0.75, 1.3)
     shift: float = 0.25

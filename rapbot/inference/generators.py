@@ -33,8 +33,8 @@ class TextGenerator:
     def __init__(self, model: Llama, tokenizer: Any, *, adapted: bool = False) -> None:
         self._model = model
         self.adapted = adapted
-        """Whether a LoRA taught it to caption. Untrained, it invents benches and calls a dog a cat: writing.py then uses
-        it only to choose (options, statements), which it does well."""
+        """Whether a LoRA taught it to caption. Untrained, it invents benches and calls a dog a cat: writing.py then
+        uses it only to choose (options, statements), which it does well."""
         self._tokenizer = tokenizer
         self._end = tokenizer.token_to_id(END_OF_TURN)
         self._prefixes: OrderedDict[tuple[int, ...], KeyValues] = OrderedDict()

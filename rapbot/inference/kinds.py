@@ -69,6 +69,14 @@ def is_animal(word: str) -> bool:
     return "animal" in {_KINDS.get(word.casefold()), _KINDS.get(last[0])} or "dog" in _ALIKE.get(last[0], ())
 
 
+def is_person(word: str) -> bool:
+    return word.casefold() in {"person", "people"} or _KINDS.get(word.casefold()) == "person"
+
+
+def is_clothing(word: str) -> bool:
+    return _KINDS.get(word) == "piece of clothing"
+
+
 def alike(word: str) -> frozenset[str]:
     """Words that a person may use for the same thing, `word` and its wider word included."""
     folded = word.casefold()

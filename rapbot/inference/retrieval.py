@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rapbot.inference.job import Candidate, Card, IndexRow, Region, VisibleConcepts
-from rapbot.messages import Sighting
+from rapbot.messages import Box, Sighting
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
@@ -31,16 +31,20 @@ YOU_SAID_NO = "you said it is not"
 class RetrievalRules:
     """When a region shows a concept. Distances are Euclidean, of L2-normalised keys: 0 = same picture, 2 = opposite."""
 
-    window_distance: float = 0.94
+    window_distance: float = 0.93
     """A window farther than this from every avatar of a concept does not show it."""
-    whole_distance: float = 0.94
-    """The same for the whole picture, which holds more that is not the concept."""
-    margin: float = 0.04
+    whole_distance: float = 0.93
+    """The same for the whole picture."""
+    margin: float = 0.03
     """A concept may be at most this much farther from a region than the concept that is nearest to it."""
-    counterexample_reach: float = 0.94
+    shared: float = 0.7
+    """Regions of which the smaller lies in the larger by at least this part may show one and the same thing..."""
+    alike: float = 0.2
+    """...and do so for concepts whose distances from one of them differ by less than this: the nearer concept stays."""
+    counterexample_reach: float = 0.93
     """A counterexample speaks only about regions nearer to it than this."""
-    softness: float = 0.05
-    """Distance over which the confidence falls from .5 to .27."""
+    softness: float = 0.03
+    """Distance beyond the threshold over which the confidence falls from .5 to .27."""
     per_region: int = 2
     """Concepts that one region may put forward."""
     shown: int = 8
@@ -140,18 +144,43 @@ def _match(keys: Floats, regions: Sequence[Region], avatars: AvatarKeys, rules: 
     distance, avatar = _nearest(distances, avatars, ~avatars.counterexample)
     against, _ = _nearest(distances, avatars, avatars.counterexample)
     vetoed = (against < distance) & (against < rules.counterexample_reach)
-    allowed = np.where(vetoed, np.inf, distance)
-    limit = np.array(
-        [rules.whole_distance if region.whole else rules.window_distance for region in regions], np.float32
-    )[:, None]
-    rival = allowed.min(axis=1, keepdims=True)
-    room = limit - distance
-    lead = np.where(distance > rival, rival + rules.margin - distance, np.inf)
+    allowed: Floats = np.where(vetoed, np.inf, distance).astype(np.float32)
+    limits = [rules.whole_distance if region.whole else rules.window_distance for region in regions]
+    room = np.array(limits, np.float32)[:, None] - distance
+    lead = _lead(allowed, regions, room >= 0.0, rules)
     slack = np.where(np.isfinite(distance), np.minimum(room, lead), -np.inf)
     likely = 1.0 / (1.0 + np.exp(np.minimum(-slack / rules.softness, 80.0)))
     confidence: Floats = np.where(vetoed, np.minimum(likely, 0.01), likely).astype(np.float32)
     known = np.asarray(np.isfinite(distance).any(axis=0))
     return _Match(distance, avatar, confidence, vetoed, lead < room, known)
+
+
+def _lead(distance: Floats, regions: Sequence[Region], near: Flags, rules: RetrievalRules) -> Floats:
+    """[R, C]: how far each concept is from giving way to one that fits better; infinite where there is none.
+
+    Better may be another concept in the same region, or a look-alike in a region that shows the same thing.
+    """
+    rival = distance.min(axis=1, keepdims=True)
+    lead: Floats = np.where(distance > rival, rival + rules.margin - distance, np.inf).astype(np.float32)
+    together = _shared([region.box for region in regions]) >= rules.shared
+    for r, c in np.argwhere(near & (lead >= 0.0)):  # few: those that would be accepted
+        alike = distance[r] < distance[r, c] + rules.alike
+        alike[c] = False
+        nearest = distance[together[r]][:, alike].min(initial=np.inf)
+        if nearest < distance[r, c]:
+            lead[r, c] = min(lead[r, c], nearest + rules.margin - distance[r, c])
+    return lead
+
+
+def _shared(boxes: Sequence[Box]) -> Floats:
+    """[R, R]: which part of the smaller of two boxes lies in the larger."""
+    sides = np.array([(box.left, box.top, box.right, box.bottom) for box in boxes], np.float32)
+    low = np.maximum(sides[:, None, :2], sides[None, :, :2])
+    high = np.minimum(sides[:, None, 2:], sides[None, :, 2:])
+    common = np.maximum(high - low, 0.0).prod(axis=2)
+    area = (sides[:, 2:] - sides[:, :2]).prod(axis=1)
+    shared: Floats = common / np.maximum(np.minimum(area[:, None], area[None, :]), 1e-9)
+    return shared
 
 
 def _nearest(distances: Floats, avatars: AvatarKeys, among: Flags) -> tuple[Floats, Integers]:

@@ -6,13 +6,13 @@ naming a thing that is not there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rapbot.inference.job import Card, Region, Scene, Tag
-from rapbot.inference.kinds import alike
+from rapbot.inference.kinds import alike, is_clothing, is_person
 from rapbot.inference.vocabulary import words
-from rapbot.messages import Box
+from rapbot.messages import Box, Sighting
 
 EVIDENCE = 3.0
 """Summed probability from which a word is believed; a window counts once, the whole picture three times.
@@ -49,15 +49,20 @@ class Thing:
 
 def other_things(scene: Scene, cards: Iterable[Card], limit: int = 2) -> list[Thing]:
     """Things that are sure, surest first, none of which is one of the sighted concepts (`cards`) under another word."""
-    taken = _words_of_sightings(scene, {card.concept_id: card for card in cards})
-    found = [one for one in _things(scene) if one.thing.word not in taken]
+    by_id = {card.concept_id: card for card in cards}
+    people = [one for one in scene.sightings if one.concept_id in by_id and is_person(by_id[one.concept_id].category)]
+    taken = _words_of_sightings(scene, by_id, people)
+    hidden = [one.box for one in scene.sightings if one not in people]
+    found = [one for one in _things(scene, hidden) if one.thing.word not in taken]
+    if people:
+        found = [one for one in found if not is_clothing(one.thing.word)]
     sure = [one.thing for one in found if one.evidence >= EVIDENCE or one.whole >= WHOLE_SURE]
     return _distinct(sure)[:limit]
 
 
 def likeliest_thing(scene: Scene) -> Thing | None:
     """The best guess at what a photo shows when nothing is sure; for a sentence that says it is a guess."""
-    found = _things(scene)
+    found = _things(scene, ())
     return found[0].thing if found and found[0].evidence >= GUESSED else None
 
 
@@ -68,13 +73,13 @@ class _Weighed:
     whole: float
 
 
-def _things(scene: Scene) -> list[_Weighed]:
-    """Every word said of any region that does not show a sighted concept, most evidence first."""
+def _things(scene: Scene, hidden: Sequence[Box]) -> list[_Weighed]:
+    """Every word said of any region, most evidence first; regions inside `hidden` boxes do not count."""
     total: dict[str, float] = {}
     whole: dict[str, float] = {}
     best: dict[str, Thing] = {}
     for region in scene.regions:
-        if not region.whole and any(_overlap(region.box, sighting.box) > 0.4 for sighting in scene.sightings):
+        if not region.whole and any(_overlap(region.box, box) > 0.4 for box in hidden):
             continue
         for tag in _everyday(region):
             word = tag.word
@@ -109,8 +114,11 @@ def _distinct(things: list[Thing]) -> list[Thing]:
     return kept
 
 
-def _words_of_sightings(scene: Scene, cards: dict[int, Card]) -> set[str]:
-    """Every word that could mean one of the found concepts: kind, name, description, and what its own window shows."""
+def _words_of_sightings(scene: Scene, cards: dict[int, Card], people: Sequence[Sighting]) -> set[str]:
+    """Every word that could mean one of the found concepts: kind, name, description, and what its own window shows.
+
+    Not what the window of a person shows: ImageNet has no word for people, only for what they hold and wear.
+    """
     taken: set[str] = set()
     for sighting in scene.sightings:
         card = cards.get(sighting.concept_id)
@@ -118,7 +126,7 @@ def _words_of_sightings(scene: Scene, cards: dict[int, Card]) -> set[str]:
         for text in said:
             for word in (text.casefold().replace("_", " "), *text.casefold().replace("_", " ").split()):
                 taken |= alike(word.strip(".,;:!?"))
-        for number, region in enumerate(scene.regions):
+        for number, region in enumerate(scene.regions if sighting not in people else ()):
             if number == sighting.region or _overlap(region.box, sighting.box) > 0.4:
                 taken |= _tag_words(region)
     return taken

@@ -74,6 +74,12 @@ def place(box: Box) -> str:
     return f"in the {down} {across}"
 
 
+def side(box: Box) -> str:
+    """ "on the left", "on the right" or "": as much as a window around a part of a thing tells for sure."""
+    across = (box.left + box.right) / 2
+    return "on the left" if across < 0.35 else "on the right" if across > 0.65 else ""
+
+
 def place_word(box: Box) -> str:
     """The same, short, for brackets: "left", "lower right", "middle"."""
     return place(box).split(" the ", 1)[1]
