@@ -32,6 +32,7 @@ LARGEST_IMAGE = 300_000
 """Bytes of a picture in the README."""
 DESKTOP: ViewportSize = {"width": 1280, "height": 860}
 
+expect.set_options(timeout=PATIENCE)
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt install chromium)")
 
 
@@ -99,11 +100,11 @@ class Visitor:
 
     async def attach(self, *photos: FilePayload) -> None:
         await self.choose("#box [data-testid=upload-button]", *photos)
-        await expect(self.page.locator("#box .thumbnail-item")).to_have_count(len(photos), timeout=PATIENCE)
+        await expect(self.page.locator("#box .thumbnail-item")).to_have_count(len(photos))
 
     async def choose(self, button: str, *photos: FilePayload) -> None:
         """Press a button that asks for files and pick some."""
-        async with self.page.expect_file_chooser(timeout=PATIENCE) as chooser:
+        async with self.page.expect_file_chooser() as chooser:
             await self.page.locator(button).click()
         await (await chooser.value).set_files(list(photos))
 
@@ -118,8 +119,8 @@ class Visitor:
         return await self.answer(before + max(1, len(photos)))
 
     async def answer(self, count: int) -> str:
-        await expect(self.answers).to_have_count(count, timeout=PATIENCE)
-        await expect(self.page.locator("#log .status")).to_have_count(0, timeout=PATIENCE)
+        await expect(self.answers).to_have_count(count)
+        await expect(self.page.locator("#log .status")).to_have_count(0)
         return await self.answers.last.locator(".words").inner_text()
 
     async def press(self, action: str) -> None:
@@ -145,12 +146,13 @@ async def visitor(server: Server) -> AsyncIterator[Visitor]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = await browser.new_page(viewport=DESKTOP, color_scheme="light")
+        page.set_default_timeout(PATIENCE)
         visitor = Visitor(page)
         page.on("request", lambda request: visitor.requests.append(request.url))
         page.on("pageerror", lambda error: visitor.problems.append(str(error)))
         page.on("console", lambda m: visitor.problems.append(m.text) if m.type == "error" else None)
         await page.goto(server.url)
-        await page.locator("#box textarea").wait_for(timeout=PATIENCE)
+        await page.locator("#box textarea").wait_for()
         yield visitor
         await browser.close()
     local = (server.url, "data:", "blob:")

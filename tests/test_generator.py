@@ -39,7 +39,8 @@ def reference(folder: Path) -> Any:
     """The same checkpoint in transformers."""
     from transformers import LlamaForCausalLM
 
-    return LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    model: Any = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    return model.eval()
 
 
 def lean_logits(model: Llama, tokens: list[int]) -> torch.Tensor:
@@ -184,7 +185,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Any]:
     model.save_pretrained(base)
     linear = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
     adapted = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules=linear, init_lora_weights=False))
-    adapted.save_pretrained(adapter)
+    adapted.save_pretrained(str(adapter))
     return base, adapter, adapted.merge_and_unload()
 
 

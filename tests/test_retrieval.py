@@ -37,7 +37,9 @@ WHOLE_REGION = Region(WHOLE, whole=True)
 
 
 def axis(i: int) -> Floats:
-    return np.eye(DEPTH, dtype=np.float32)[i]
+    key = np.zeros(DEPTH, np.float32)
+    key[i] = 1.0
+    return key
 
 
 def away(key: Floats, distance: float, towards: int = DEPTH - 1) -> Floats:
@@ -212,9 +214,9 @@ def test_five_hundred_concepts_are_searched_about_as_quickly_as_five() -> None:
         keys = np.repeat(made[:1], len(regions), axis=0)
         runs = []
         for _ in range(5):
-            began = time.perf_counter()
+            began = time.process_time()
             assert len(retrieve(keys, regions, concepts, (), RULES)[0]) == 1
-            runs.append(time.perf_counter() - began)
+            runs.append(time.process_time() - began)
         return min(runs)
 
     # One photo takes well over a second on the machines that this bound is for.
@@ -281,8 +283,8 @@ def test_the_category_decides_which_of_two_things_becomes_the_avatar() -> None:
     picture = Image.new("RGB", (800, 800))
     regions = [
         Region(WHOLE, whole=True, tags=(Tag("sofa", 0.3),)),
-        Region(Box(0.1, 0.3, 0.4, 0.7), tags=(Tag("dog", 0.6),)),
-        Region(Box(0.6, 0.3, 0.9, 0.7), tags=(Tag("teapot", 0.9),)),
+        Region(Box(0.1, 0.3, 0.4, 0.7), score=0.2, tags=(Tag("dog", 0.6),)),
+        Region(Box(0.6, 0.3, 0.9, 0.7), score=0.2, tags=(Tag("teapot", 0.9),)),
     ]
     assert choose_avatar_box(picture, regions, "dog") == regions[1].box
     assert choose_avatar_box(picture, regions, "teapot") == regions[2].box

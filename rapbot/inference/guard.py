@@ -39,7 +39,7 @@ def clean(text: str) -> str:
     plain = "".join(" " if unicodedata.category(c) in {"Cc", "Cf", "Co", "Cs"} and c != "\u200d" else c for c in text)
     for pattern in (_URL, _PATH, _MENTION, _MARKUP):
         plain = pattern.sub(" ", plain)
-    plain = _ECHO.sub("", " ".join(plain.split()))
+    plain = _ECHO.sub("", re.sub(r"\s+(?=[.,!?])", "", " ".join(plain.split())))
     sentences = [part for part in _SENTENCE_END.split(plain) if part.strip(" .!?")]
     return " ".join(dict.fromkeys(sentences)).strip(" \"'")
 

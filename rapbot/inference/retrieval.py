@@ -7,7 +7,6 @@ crop, whatever the number of concepts.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,14 +25,17 @@ TOO_FAR = "too far"
 FITS_BETTER = "another concept fits better"
 YOU_SAID_NO = "you said it is not"
 
+_NOWHERE = 4.0
+"""Instead of a distance where there is none; twice the largest one."""
+
 
 @dataclass(frozen=True, slots=True)
 class RetrievalRules:
     """When a region shows a concept. Distances are Euclidean, of L2-normalised keys: 0 = same picture, 2 = opposite."""
 
-    window_distance: float = 0.93
+    window_distance: float = 0.94
     """A window farther than this from every avatar of a concept does not show it."""
-    whole_distance: float = 0.93
+    whole_distance: float = 0.94
     """The same for the whole picture."""
     margin: float = 0.03
     """A concept may be at most this much farther from a region than the concept that is nearest to it."""
@@ -41,7 +43,7 @@ class RetrievalRules:
     """Regions of which the smaller lies in the larger by at least this part may show one and the same thing..."""
     alike: float = 0.2
     """...and do so for concepts whose distances from one of them differ by less than this: the nearer concept stays."""
-    counterexample_reach: float = 0.93
+    counterexample_reach: float = 0.94
     """A counterexample speaks only about regions nearer to it than this."""
     softness: float = 0.03
     """Distance beyond the threshold over which the confidence falls from .5 to .27."""
@@ -144,14 +146,14 @@ def _match(keys: Floats, regions: Sequence[Region], avatars: AvatarKeys, rules: 
     distance, avatar = _nearest(distances, avatars, ~avatars.counterexample)
     against, _ = _nearest(distances, avatars, avatars.counterexample)
     vetoed = (against < distance) & (against < rules.counterexample_reach)
-    allowed: Floats = np.where(vetoed, np.inf, distance).astype(np.float32)
+    allowed: Floats = np.where(vetoed, _NOWHERE, distance).astype(np.float32)
     limits = [rules.whole_distance if region.whole else rules.window_distance for region in regions]
     room = np.array(limits, np.float32)[:, None] - distance
     lead = _lead(allowed, regions, room >= 0.0, rules)
-    slack = np.where(np.isfinite(distance), np.minimum(room, lead), -np.inf)
+    slack = np.minimum(room, lead)
     likely = 1.0 / (1.0 + np.exp(np.minimum(-slack / rules.softness, 80.0)))
     confidence: Floats = np.where(vetoed, np.minimum(likely, 0.01), likely).astype(np.float32)
-    known = np.asarray(np.isfinite(distance).any(axis=0))
+    known = np.asarray((distance < _NOWHERE).any(axis=0))
     return _Match(distance, avatar, confidence, vetoed, lead < room, known)
 
 
@@ -166,7 +168,7 @@ def _lead(distance: Floats, regions: Sequence[Region], near: Flags, rules: Retri
     for r, c in np.argwhere(near & (lead >= 0.0)):  # few: those that would be accepted
         alike = distance[r] < distance[r, c] + rules.alike
         alike[c] = False
-        nearest = distance[together[r]][:, alike].min(initial=np.inf)
+        nearest = distance[together[r]][:, alike].min(initial=_NOWHERE)
         if nearest < distance[r, c]:
             lead[r, c] = min(lead[r, c], nearest + rules.margin - distance[r, c])
     return lead
@@ -184,9 +186,9 @@ def _shared(boxes: Sequence[Box]) -> Floats:
 
 
 def _nearest(distances: Floats, avatars: AvatarKeys, among: Flags) -> tuple[Floats, Integers]:
-    """Distance [R, C] to the nearest avatar of each concept (inf without any) and that avatar's id [R, C]."""
+    """Distance [R, C] to the nearest avatar of each concept (_NOWHERE without any) and that avatar's id [R, C]."""
     shape = (distances.shape[0], len(avatars.concept_ids))
-    nearest = np.full(shape, np.inf, np.float32)
+    nearest = np.full(shape, _NOWHERE, np.float32)
     which = np.zeros(shape, np.int64)
     chosen = np.flatnonzero(among)
     if chosen.size:
@@ -216,7 +218,7 @@ def _candidate(match: _Match, avatars: AvatarKeys, region: int, column: int) -> 
         concept_id=avatars.concept_ids[column],
         avatar_id=int(match.avatar[region, column]),
         distance=float(match.distance[region, column]),
-        confidence=confidence if math.isfinite(confidence) else 0.0,
+        confidence=confidence,
         accepted=accepted,
         reason=reason,
     )

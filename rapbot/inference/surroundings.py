@@ -22,6 +22,9 @@ highest single probability, whatever the threshold, gives three of four.
 """
 WHOLE_SURE = 0.6
 """Probability of the whole picture that suffices alone."""
+GROUPED = 1.0
+"""Summed probability of all words of one group that suffices for the group's own word: four of five are right as well,
+and half of the photos in which no single word is sure get one."""
 GUESSED = 1.0
 """Summed probability from which a guess is worth saying as a guess."""
 _WHOLE_COUNTS = 3.0
@@ -35,6 +38,29 @@ _ODD = words(
     " railing folder stage theater match torch ball_pen"
 )
 """Words an ImageNet head likes to say of things that are none of them."""
+
+
+_GROUPS = {
+    "a kitchen": words(
+        "microwave stove refrigerator oven dishwasher toaster pan pot kitchen_tool coffee_maker sink waffle_iron"
+    ),
+    "a bathroom": words("toilet tub sink towel paper_roll washing_machine plunger"),
+    "a bedroom": words("bed pillow blanket crib"),
+    "a living room": words("couch television bookshelves fire_screen rug lamp curtain"),
+    "a desk with a computer": words("computer keyboard screen computer_mouse printer desk"),
+    "a street": words("traffic_light parking_meter bus car truck sign trash_can pole train"),
+    "some food": words(
+        "food pizza plate dish hot_dog burger dessert bread fruit vegetable soup pasta squash dough corn mushroom pie"
+    ),
+    "a sports scene": words("ball racket scoreboard gymnastics_bar person helmet"),
+    "a snowy place": words("ski sled snowmobile mountain cliff"),
+    "a place by the water": words("beach coast boat ship pier lake breakwater swimsuit submarine paddle"),
+    "an animal": words(
+        "dog cat bird fish insect monkey big_cat cow sheep bear horse elephant zebra goat fox wolf camel antelope pig"
+        " llama ape panda rabbit"
+    ),
+}
+"""What a photo shows when its words are unsure but agree in kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +86,14 @@ def other_things(scene: Scene, cards: Iterable[Card], limit: int = 2) -> list[Th
     return _distinct(sure)[:limit]
 
 
+def kind_of_photo(scene: Scene) -> str | None:
+    """ "a kitchen", "some food", "an animal": what many unsure words have in common."""
+    evidence = {one.thing.word: one.evidence for one in _things(scene, (), odd=True)}
+    sums = {phrase: sum(evidence.get(word, 0.0) for word in group) for phrase, group in _GROUPS.items()}
+    phrase = max(sums, key=sums.__getitem__)
+    return phrase if sums[phrase] >= GROUPED else None
+
+
 def likeliest_thing(scene: Scene) -> Thing | None:
     """The best guess at what a photo shows when nothing is sure; for a sentence that says it is a guess."""
     found = _things(scene, ())
@@ -73,7 +107,7 @@ class _Weighed:
     whole: float
 
 
-def _things(scene: Scene, hidden: Sequence[Box]) -> list[_Weighed]:
+def _things(scene: Scene, hidden: Sequence[Box], *, odd: bool = False) -> list[_Weighed]:
     """Every word said of any region, most evidence first; regions inside `hidden` boxes do not count."""
     total: dict[str, float] = {}
     whole: dict[str, float] = {}
@@ -83,7 +117,7 @@ def _things(scene: Scene, hidden: Sequence[Box]) -> list[_Weighed]:
             continue
         for tag in _everyday(region):
             word = tag.word
-            if word in _ODD:
+            if word in _ODD and not odd:
                 continue
             total[word] = total.get(word, 0.0) + tag.probability * (_WHOLE_COUNTS if region.whole else 1.0)
             if region.whole:
@@ -127,7 +161,8 @@ def _words_of_sightings(scene: Scene, cards: dict[int, Card], people: Sequence[S
             for word in (text.casefold().replace("_", " "), *text.casefold().replace("_", " ").split()):
                 taken |= alike(word.strip(".,;:!?"))
         for number, region in enumerate(scene.regions if sighting not in people else ()):
-            if number == sighting.region or _overlap(region.box, sighting.box) > 0.4:
+            near = _overlap(region.box, sighting.box) > 0.4 and (not region.whole or sighting.box.area > 0.3)
+            if number == sighting.region or near:
                 taken |= _tag_words(region)
     return taken
 

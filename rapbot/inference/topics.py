@@ -85,7 +85,7 @@ TOPICS = (
            _any("lives?", "kept", "keep", "home", "stands?", "stored", "stays?", "hangs")),
     _topic("sleep", _any("sleeps?", "naps?", "bed"), _any("sleeps?", "naps?", "bed", "dreams?", "snores?")),
     _topic("look", _any("look like", "looks like", "describe", "about", "what is", "what's", "who is", "who's", "tell"),
-           r"> (?:is|are) (?:an?|the|your)\b"),
+           r"> (?:is|are) (?:an?|the|your|\w+'s)\b"),
 )  # fmt: skip
 
 TIME = re.compile(
