@@ -99,7 +99,9 @@ def report_speed(generator: TextGenerator, folder: Path) -> None:
     import torch
     from transformers import LlamaForCausalLM
 
-    prompt = Prompt((("user", "Tell me what you know about the long history of the city. " * 12),), max_new_tokens=24, stop=())
+    prompt = Prompt(
+        (("user", "Tell me what you know about the long history of the city. " * 12),), max_new_tokens=24, stop=()
+    )
     tokens = torch.tensor([[token for part in generator._tokens(prompt) for token in part]])
     model: Any = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
     mask = torch.ones_like(tokens)

@@ -9,34 +9,32 @@ import numpy as np
 from PIL import Image
 
 
+def _shipped(name: str) -> Image.Image:
+    from skimage import data
+
+    return Image.fromarray(np.asarray(getattr(data, name)()))
+
+
 @cache
 def cat() -> Image.Image:
     """Chelsea, a ginger tabby cat: 451 x 300."""
-    from skimage import data
-
-    return Image.fromarray(np.asarray(data.chelsea()))
+    return _shipped("chelsea")
 
 
 @cache
 def coffee() -> Image.Image:
     """A cup of coffee on a wooden table: 600 x 400."""
-    from skimage import data
-
-    return Image.fromarray(np.asarray(data.coffee()))
+    return _shipped("coffee")
 
 
 @cache
 def astronaut() -> Image.Image:
-    from skimage import data
-
-    return Image.fromarray(np.asarray(data.astronaut()))
+    return _shipped("astronaut")
 
 
 @cache
 def rocket() -> Image.Image:
-    from skimage import data
-
-    return Image.fromarray(np.asarray(data.rocket()))
+    return _shipped("rocket")
 
 
 def jpeg(picture: Image.Image) -> bytes:

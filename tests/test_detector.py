@@ -18,7 +18,7 @@ NOTHING = Target((), np.zeros((0, 0), np.float32))
 
 @pytest.fixture(scope="module")
 def encoder() -> EfficientNetEncoder:
-    return EfficientNetEncoder.load(threads=2)
+    return EfficientNetEncoder.load(threads=1)
 
 
 def picture(name: str) -> Image.Image:

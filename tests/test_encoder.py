@@ -19,7 +19,7 @@ from rapbot.inference.encoders import EfficientNetEncoder, imagenet_words, tags_
 
 @pytest.fixture(scope="module")
 def encoder() -> EfficientNetEncoder:
-    return EfficientNetEncoder.load(threads=2)
+    return EfficientNetEncoder.load(threads=1)
 
 
 def picture(name: str) -> Image.Image:

@@ -225,7 +225,7 @@ def test_five_hundred_concepts_are_searched_about_as_quickly_as_five() -> None:
 
 @pytest.fixture(scope="module")
 def encoder() -> EfficientNetEncoder:
-    return EfficientNetEncoder.load(threads=2)
+    return EfficientNetEncoder.load(threads=1)
 
 
 def shipped(name: str) -> Image.Image:

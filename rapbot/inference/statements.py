@@ -108,7 +108,7 @@ def _fragment(text: str, card: Card) -> str:
         return f"{name} {'were' if be == 'are' else 'was'} {_lowered(text)}"
     if first in {"a", "an", "the", "one", "your", "our"} or first.endswith("'s") or _STATE.match(text):
         return f"{name} {be} {_lowered(text)}"
-    kind = card.category.split()[-1].casefold() if card.category else ""
+    kind = card.category.split()[-1].casefold() if card.category.strip() else ""
     if kind and kind in text.casefold():
         described = _lowered(text)
         return f"{name} {be} {described if is_plural(card.category) else f'{article(described)} {described}'}"
