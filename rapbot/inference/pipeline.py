@@ -93,8 +93,9 @@ class RapPipeline:
         self._perceive([work for work in batch if work.picture is not None or work.perception is not None])
         report([job.id for job in jobs], Stage.RECALLING)
         for work in batch:
-            with _guarded(work):
-                self._recall(work)
+            if work.failure is None:
+                with _guarded(work):
+                    self._recall(work)
         self._write([work for work in batch if work.answer is None and work.failure is None], report)
         for work in batch:
             if work.answer is not None and work.failure is None:
