@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rapbot.inference.captions import UNSEEN, compose_caption, compose_description
 from rapbot.inference.choosing import likeliest_statement, option_scores
@@ -28,6 +28,8 @@ from rapbot.inference.reading import FAVOURITE, Reading, Verdict, is_yes_no, rea
 from rapbot.inference.seams import Generator, Prompt
 from rapbot.inference.surroundings import other_things
 from rapbot.inference.wording import listed, mark, place, sentence
+
+_TAG = re.compile(r"</?[A-Za-z][^<>]*>|[<>]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ def write_answers(
 
     `layout` is "pocket" for a text-only model and "rap" for one that sees; `concepts_in_prompt` is K of the paper.
     """
+    work = [(_defused(job), scene) for job, scene in work]
     writer = _Writer(generator, layout, concepts_in_prompt)
     planned = [writer.plan(job, scene) for job, scene in work]
     plans = {number: plan for number, plan in enumerate(planned) if isinstance(plan, _Plan)}
@@ -66,6 +69,12 @@ def write_answers(
             plan = _named(plan.finish(texts[number]) if number in texts else plan.composed, job)
         written.append(plan)
     return written
+
+
+def _defused(job: Job) -> Job:
+    """The job with cards of plain words: a card is quoted to others, so it must not link, tag or mention."""
+    cards = tuple(replace(card, info=clean(_TAG.sub(" ", card.info))) for card in job.concepts.cards)
+    return replace(job, concepts=replace(job.concepts, cards=cards))
 
 
 def _named(text: str, job: Job) -> Written:
