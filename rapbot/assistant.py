@@ -5,6 +5,7 @@ Memory commands touch the store and one ENCODE job for an avatar; whatever needs
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from dataclasses import dataclass, replace
 
@@ -75,7 +76,7 @@ class Assistant:
         """The concept of that name, ignoring case and small differences. Raises NameUnknown with the nearest names."""
         index = await self._indexes.get(actor.id)
         names = [(concept.id, concept.name) for concept in index.collection.concepts]
-        found = find_mentions(f"<{name.strip().strip('<>')}>", names)
+        found = await asyncio.to_thread(find_mentions, f"<{name.strip().strip('<>')}>", names)
         exact = [mention for mention in found if mention.exact]
         concept = index.collection.concept(exact[0].concept_id) if exact else None
         if concept is None:
@@ -291,7 +292,7 @@ class Assistant:
     async def _photo_task(self, request: Request, task: Task, listener: ProgressListener | None) -> Reply:
         context = self._conversations.context(request.chat.id, request.actor.id)
         index = await self._indexes.get(request.actor.id)
-        mentioned = tuple(dict.fromkeys(m.concept_id for m in self._mentions(request.text, index) if m.certain))
+        mentioned = tuple(dict.fromkeys(m.concept_id for m in await self._mentions(request.text, index) if m.certain))
         if task is Task.FIND and mentioned:
             task = Task.LOCATE
         photo = request.photos[0].data if request.photos else context.photo
@@ -307,7 +308,7 @@ class Assistant:
         if not text and not request.photos:
             raise TextError("Send me a photo, or ask me something.")
         index = await self._indexes.get(request.actor.id)
-        mentions = [m for m in self._mentions(text, index) if m.certain]
+        mentions = [m for m in await self._mentions(text, index) if m.certain]
         mentioned = tuple(dict.fromkeys(m.concept_id for m in mentions))
         mentioned += tuple(c.id for c in index.collection.concepts if c.name in ask.about and c.id not in mentioned)
         wish = understand(text, tuple((m.start, m.end) for m in mentions))
@@ -334,8 +335,10 @@ class Assistant:
             picture=ask.picture,
         )
 
-    def _mentions(self, text: str, index: OwnerIndex) -> list[Mention]:
-        return find_mentions(text, [(card.concept_id, card.name) for card in index.visible.cards])
+    async def _mentions(self, text: str, index: OwnerIndex) -> list[Mention]:
+        """Which concepts the text names; in a thread, because a matcher of many new names takes over 20 ms to build."""
+        names = [(card.concept_id, card.name) for card in index.visible.cards]
+        return await asyncio.to_thread(find_mentions, text, names)
 
     def _refuse_unknown(self, text: str, index: OwnerIndex) -> None:
         name = unknown_subject(text)
