@@ -159,7 +159,9 @@ async def test_progress_is_told_in_order(owner: Person) -> None:
     stages: list[Progress] = []
     request = Request(owner.actor, Chat("progress"), "", (Photo(jpeg(cat().rotate(5))),))
     await owner.app.assistant.respond(request, stages.append)
-    assert [progress.stage for progress in stages][-3:] == [Stage.LOOKING, Stage.RECALLING, Stage.WRITING]
+    told = [progress.stage for progress in stages]
+    assert told[:3] == [Stage.QUEUED, Stage.LOOKING, Stage.RECALLING]
+    assert told[3:] in ([], [Stage.WRITING])  # the answer may overtake it
 
 
 async def test_several_people_at_once_each_get_their_own_answer(app: App) -> None:

@@ -33,9 +33,9 @@ _NOWHERE = 4.0
 class RetrievalRules:
     """When a region shows a concept. Distances are Euclidean, of L2-normalised keys: 0 = same picture, 2 = opposite."""
 
-    window_distance: float = 0.93
+    window_distance: float = 0.915
     """A window farther than this from every avatar of a concept does not show it."""
-    whole_distance: float = 0.93
+    whole_distance: float = 0.915
     """The same for the whole picture."""
     margin: float = 0.03
     """A concept may be at most this much farther from a region than the concept that is nearest to it."""
@@ -43,7 +43,7 @@ class RetrievalRules:
     """Regions of which the smaller lies in the larger by at least this part may show one and the same thing..."""
     alike: float = 0.2
     """...and do so for concepts whose distances from one of them differ by less than this: the nearer concept stays."""
-    counterexample_reach: float = 0.93
+    counterexample_reach: float = 0.915
     """A counterexample speaks only about regions nearer to it than this."""
     softness: float = 0.03
     """Distance beyond the threshold over which the confidence falls from .5 to .27."""
