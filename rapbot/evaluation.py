@@ -203,7 +203,7 @@ async def _write_card(app: App, actor: Actor, question: Question) -> None:
     from rapbot.inference.profiles import encoder_name
     from rapbot.messages import WHOLE
 
-    avatar = NewAvatar(b"", np.zeros(1, np.float32), encoder_name(app.settings.profile) + "/none", WHOLE)
+    avatar = NewAvatar(b"", np.ones(1, np.float32), encoder_name(app.settings.profile) + "/none", WHOLE)
     category = guess_category(question.info) or "thing"
     await app.store.write(actor.id, Remember(question.concept, category, question.info, avatar))
 

@@ -36,7 +36,7 @@ def why_sentences(record: AnswerRecord, names: dict[int, str], most: int = 8) ->
         if candidate.concept_id not in names:
             continue
         verdict = "accepted" if candidate.accepted else candidate.reason or "too far"
-        where = "whole picture" if record.scene.regions[candidate.region].whole else f"region {candidate.region}"
+        where = "whole picture" if record.scene.regions[candidate.region].whole else f"part {candidate.region}"
         lines.append(
             f"{where} and {names[candidate.concept_id]}: distance {candidate.distance:.2f}, "
             f"{candidate.confidence:.0%} sure ({verdict})"
