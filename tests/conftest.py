@@ -1,4 +1,4 @@
-"""What several tests share: the model files of this machine (fetched once) and the data folder beside the project."""
+"""What several tests share: the model files of this machine (fetched once)."""
 
 from __future__ import annotations
 
@@ -15,13 +15,4 @@ def weights() -> Path:
 
     folder = Settings().weights_dir.expanduser()
     ensure(LANGUAGE, folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """../shared/data, where there is one; tests that need it are skipped elsewhere."""
-    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
-    if not folder.is_dir():
-        pytest.skip("the labelled photos of ../shared/data are not on this machine")
     return folder

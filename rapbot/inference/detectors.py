@@ -55,7 +55,7 @@ class WindowRules:
 
 
 class DenseMapDetector:
-    """Fills the `Detector` seam, and looks for given keys with `detect_near`."""
+    """Fills the `Detector` seam."""
 
     def __init__(self, encoder: DenseEncoder, rules: WindowRules | None = None) -> None:
         self._encoder = encoder
@@ -66,11 +66,7 @@ class DenseMapDetector:
 
         Without keys: the windows that stand out most.
         """
-        return self.detect_near(pictures, [target.keys for target in targets])
-
-    def detect_near(self, pictures: Sequence[Image.Image], keys: Sequence[Floats]) -> list[list[Region]]:
-        """The whole picture and the windows nearest to any of `keys[i]` float32[A, D]; no keys: as `detect`."""
-        return [self._regions(picture, wanted) for picture, wanted in zip(pictures, keys, strict=True)]
+        return [self._regions(picture, target.keys) for picture, target in zip(pictures, targets, strict=True)]
 
     def _regions(self, picture: Image.Image, wanted: Floats) -> list[Region]:
         dense = self._encoder.dense_map(picture, self._rules.side)
