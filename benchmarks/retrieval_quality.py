@@ -70,11 +70,12 @@ class Bench:
         picture = open_photo(photo.read_bytes(), max_side=MOST_PIXELS_A_SIDE)
         decoded = time.perf_counter()
         eyes = Eyes(DenseMapDetector(self.encoder), self.encoder)
-        target = Target(tuple(card.category for card in concepts.cards), AvatarKeys.read(concepts).positive)
+        avatars = AvatarKeys.read(concepts)
+        target = Target(tuple(card.category for card in concepts.cards), avatars.positive)
         seen = eyes.look([picture], [target])[0]
         looked = time.perf_counter()
         everyone = [card.concept_id for card in concepts.cards]
-        _, candidates = retrieve(seen.keys, seen.regions, concepts, everyone, self.rules)
+        _, candidates = retrieve(seen.keys, seen.regions, avatars, everyone, self.rules)
         seconds = {"decode": decoded - began, "look": looked - decoded, "retrieve": time.perf_counter() - looked}
         return Found(truth, candidates, seconds)
 

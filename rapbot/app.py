@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rapbot.assistant import Assistant
 from rapbot.concepts.concept import ConceptLimits
@@ -13,10 +15,14 @@ from rapbot.concepts.index import IndexCache
 from rapbot.concepts.sqlite import SqliteConceptStore
 from rapbot.config import Settings
 from rapbot.conversation import Conversations
+from rapbot.errors import ConfigError, RapbotError
 from rapbot.inference.profiles import encoder_name
 from rapbot.inference.queue import JobQueue
 from rapbot.inference.serving import WorkerStart
 from rapbot.inference.worker import Worker
+
+Platform = Callable[[Assistant, Settings, Callable[[str], None] | None], Coroutine[Any, Any, None]]
+"""Runs one adapter until it is cancelled; tells the third argument once it listens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ async def running(settings: Settings, database: Path | None = None, *, models: b
         if models:  # commands that only touch the store need no worker
             await started.enter_async_context(worker)
             await started.enter_async_context(queue)
-        assistant = Assistant(store, IndexCache(store), queue, conversations, settings)
+        assistant = Assistant(store, store.places, IndexCache(store), queue, conversations, settings)
         yield App(settings, assistant, worker, queue, store, conversations)
 
 
@@ -62,6 +68,54 @@ async def serve_web(settings: Settings, ready: Callable[[str], None] | None = No
 
     async with running(settings) as app:
         await launch(app.assistant, settings, ready)
+
+
+async def serve(settings: Settings, ready: Callable[[str], None] | None = None, *, web: bool = False) -> None:
+    """Every platform that the configuration names (and the page, if wanted), until it is cancelled.
+
+    Stops in order: the platforms take nothing new and finish what runs, then the queue, the worker, the store.
+    Raises ConfigError when no platform is named or a token does not work.
+    """
+    starts = _platforms(settings)
+    if web:
+        from adapters.web import launch
+
+        starts.append(launch)
+    if not starts:
+        raise ConfigError(
+            "No platform is set up yet: give [telegram] or [discord] a token_file in config.toml (docs/telegram.md and"
+            " docs/discord.md explain how to get one), or run: rapbot web"
+        )
+    async with running(settings) as app:
+        try:
+            async with asyncio.TaskGroup() as platforms:
+                for start in starts:
+                    platforms.create_task(start(app.assistant, settings, ready))
+        except* RapbotError as errors:
+            # One platform cannot run: the others were stopped; its one sentence is what the person needs.
+            raise _first(errors) from None
+
+
+def _platforms(settings: Settings) -> list[Platform]:
+    """The adapters of the platforms that have a token; imported late, each brings a large library."""
+    found: list[Platform] = []
+    if settings.telegram.enabled:
+        from adapters.telegram import serve as telegram
+
+        found.append(lambda assistant, settings, ready: telegram(assistant, settings, ready=ready))
+    if settings.discord.enabled:
+        from adapters.discord import serve as discord
+
+        found.append(lambda assistant, settings, ready: discord(assistant, settings, ready=ready))
+    return found
+
+
+def _first(errors: BaseExceptionGroup[RapbotError]) -> RapbotError:
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, RapbotError)
+    return error
 
 
 def _worker(settings: Settings) -> Worker:

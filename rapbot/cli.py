@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -160,6 +161,27 @@ def web(
     _fetch_all(settings)
     with suppress(KeyboardInterrupt):
         asyncio.run(serve_web(settings, ready=lambda url: typer.echo(f"rapbot is ready at {url}  (Ctrl-C stops it)")))
+
+
+@cli.command()
+def serve(
+    page: Annotated[bool, typer.Option("--web/--no-web", help="Also open the local page.")] = False,
+) -> None:
+    """Run the bots that config.toml names (Telegram, Discord), until Ctrl-C."""
+    from rapbot.app import serve as serve_platforms
+
+    settings = _settings()
+    _fetch_all(settings)
+
+    async def run() -> None:
+        task = asyncio.current_task()
+        if task is not None and sys.platform != "win32":  # systemd and docker stop with SIGTERM: as orderly as Ctrl-C
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        with suppress(asyncio.CancelledError):
+            await serve_platforms(settings, lambda what: typer.echo(f"ready: {what}"), web=page)
+
+    with suppress(KeyboardInterrupt):
+        asyncio.run(run())
 
 
 @cli.command()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from rapidfuzz import fuzz, process
 
@@ -69,6 +69,55 @@ class ChatSettings(_Section):
     photos_in_memory: int = Field(32, ge=1)
 
 
+class _TokenSection(_Section):
+    """A platform: off until it has a token, from a file or (for containers) written here or in the environment."""
+
+    token: SecretStr | None = None
+    token_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_token(self) -> _TokenSection:
+        if self.token is not None and self.token_file is not None:
+            raise ValueError("give token or token_file, not both")
+        return self
+
+    @property
+    def enabled(self) -> bool:
+        return self.token is not None or self.token_file is not None
+
+    def secret(self) -> str:
+        """The token itself; it is never logged. Raises ConfigError when its file cannot be read."""
+        if self.token_file is None:
+            return self.token.get_secret_value().strip() if self.token else ""
+        try:
+            return self.token_file.expanduser().read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"The token file {self.token_file} cannot be read.") from error
+
+
+class TelegramSettings(_TokenSection):
+    """The Telegram bot."""
+
+    webhook_url: str = ""
+    """Public https address that Telegram calls; empty: long polling, which needs no address."""
+    webhook_listen: str = "127.0.0.1"
+    webhook_port: int = Field(8443, ge=0, le=65535)
+    webhook_secret: SecretStr | None = None
+    """1-256 characters A-Z a-z 0-9 _ -; made anew at every start when not given."""
+    api_url: str = "https://api.telegram.org"
+    album_wait_s: float = Field(1.5, gt=0, le=10)
+    grace_s: float = Field(30.0, ge=0)
+    """Seconds that running answers get at shutdown."""
+
+
+class DiscordSettings(_TokenSection):
+    """The Discord bot."""
+
+    message_content: bool = False
+    """Read photos and texts of servers that do not mention the bot: needs the privileged intent."""
+    grace_s: float = Field(30.0, ge=0)
+
+
 class Settings(BaseSettings):
     """Every option of rapbot; `config.example.toml` explains each."""
 
@@ -86,6 +135,8 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     limits: LimitSettings = LimitSettings()
     chat: ChatSettings = ChatSettings()
+    telegram: TelegramSettings = TelegramSettings()
+    discord: DiscordSettings = DiscordSettings()
 
     @property
     def database(self) -> Path:

@@ -10,6 +10,10 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from rapbot.inference.job import Scene, Turn
+from rapbot.messages import Chat
+
+_CONTEXTS = 5000
+"""Contexts without a photo are small: who waits for their turn in a large community keeps theirs."""
 
 
 @dataclass(slots=True)
@@ -25,12 +29,14 @@ class ChatContext:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A `/remember` or `/addphoto` that still waits for its photo."""
+    """A `/remember` or `/addphoto` that still waits for its photo, or an `/edit` that waits for its words."""
 
     name: str
     info: str = ""
     category: str = ""
     adds_to_existing: bool = False
+    edits: str = ""
+    """Field of the card ("name", "category", "info") that the next text is for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,7 @@ class AnswerRecord:
     """What *Why?* and *Wrong?* need of an answer given earlier."""
 
     actor_id: str
+    chat: Chat
     photo: bytes
     scene: Scene
     touched: float
@@ -47,7 +54,7 @@ class Conversations:
     """Contexts by (chat, person), so that in a group nobody's "she" means another's dog."""
 
     def __init__(self, *, lifetime: float = 1800.0, turns: int = 3, photos: int = 32) -> None:
-        """`lifetime` in seconds; `photos`: how many contexts and answers are held at most, each."""
+        """`lifetime` in seconds; `photos`: how many contexts and answers hold one at most, each."""
         self._lifetime = lifetime
         self._turns = turns
         self._photos = photos
@@ -60,15 +67,18 @@ class Conversations:
         context = self._contexts.setdefault((chat_id, actor_id), ChatContext())
         context.touched = time.monotonic()
         self._contexts.move_to_end((chat_id, actor_id))
-        while len(self._contexts) > self._photos:
+        while len(self._contexts) > _CONTEXTS:
             self._contexts.popitem(last=False)
+        holding = [known for known in self._contexts.values() if known.photo is not None]
+        for oldest in holding[: -self._photos]:
+            oldest.photo = None
         return context
 
     def add_turn(self, context: ChatContext, turn: Turn) -> None:
         context.turns = (*context.turns, turn)[-self._turns :] if self._turns else ()
 
-    def keep_answer(self, answer_id: str, actor_id: str, photo: bytes, scene: Scene) -> None:
-        self._answers[answer_id] = AnswerRecord(actor_id, photo, scene, time.monotonic())
+    def keep_answer(self, answer_id: str, actor_id: str, chat: Chat, photo: bytes, scene: Scene) -> None:
+        self._answers[answer_id] = AnswerRecord(actor_id, chat, photo, scene, time.monotonic())
         while len(self._answers) > self._photos:
             self._answers.popitem(last=False)
 
@@ -77,19 +87,18 @@ class Conversations:
         record = self._answers.get(answer_id)
         return record if record is not None and record.actor_id == actor_id else None
 
-    def forget_concept(self, actor_id: str, concept_id: int) -> None:
-        """Nothing said about a forgotten concept stays: turns, subjects and answers that saw it."""
+    def forget_concept(self, concept_id: int, but: str | None = None) -> None:
+        """Nothing said about a forgotten concept stays: turns, subjects and answers that saw it.
+
+        Also with other people, who may have met it in a group; `but` keeps its owner's (the concept was unshared).
+        """
         for (_, person), context in self._contexts.items():
-            if person == actor_id:
+            if person != but:
                 context.turns = ()
                 context.subjects = tuple(subject for subject in context.subjects if subject != concept_id)
-        seen = {
-            key
-            for key, record in self._answers.items()
-            if any(c.concept_id == concept_id for c in record.scene.candidates)
-        }
-        for key in seen:
-            del self._answers[key]
+        for key, record in list(self._answers.items()):
+            if record.actor_id != but and any(c.concept_id == concept_id for c in record.scene.candidates):
+                del self._answers[key]
 
     def forget_turns(self, actor_id: str) -> None:
         """After an edit: earlier answers must not speak from the past."""
@@ -100,6 +109,10 @@ class Conversations:
     def erase(self, actor_id: str) -> None:
         self._contexts = OrderedDict((k, v) for k, v in self._contexts.items() if k[1] != actor_id)
         self._answers = OrderedDict((k, v) for k, v in self._answers.items() if v.actor_id != actor_id)
+
+    def erase_chat(self, chat_id: str) -> None:
+        self._contexts = OrderedDict((k, v) for k, v in self._contexts.items() if k[0] != chat_id)
+        self._answers = OrderedDict((k, v) for k, v in self._answers.items() if v.chat.id != chat_id)
 
     def _expire(self) -> None:
         oldest = time.monotonic() - self._lifetime

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rapbot.i18n import _
+
 
 class RapbotError(Exception):
     """Root of everything that rapbot raises on purpose; `str(error)` is meant for the person."""
@@ -32,7 +34,9 @@ class ConceptError(RapbotError):
 class NameTaken(ConceptError):
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"You already taught me {name}. Use /edit to change it or /addphoto to show me another picture."
+            _("You already taught me {name}. Use /edit to change it or /addphoto to show me another picture.").format(
+                name=name
+            )
         )
         self.name = name
 
@@ -41,22 +45,24 @@ class NameUnknown(ConceptError):
     """No concept of that name; `nearest` holds the most similar known names, best first."""
 
     def __init__(self, name: str, nearest: Sequence[str] = ()) -> None:
-        hint = f" Did you mean {' or '.join(nearest)}?" if nearest else " /concepts shows everything I know."
-        super().__init__(f"I don't know anything called {name}.{hint}")
+        hint = _("/concepts shows everything I know.")
+        if nearest:
+            hint = _("Did you mean {names}?").format(names=_(" or ").join(nearest))
+        super().__init__(_("I don't know anything called {name}.").format(name=name) + f" {hint}")
         self.name = name
         self.nearest = tuple(nearest)
 
 
 class NothingToUndo(ConceptError):
     def __init__(self) -> None:
-        super().__init__("There is nothing to undo.")
+        super().__init__(_("There is nothing to undo."))
 
 
 class Gone(ConceptError):
     """A concept or picture asked for by its id is not there (any more), or belongs to somebody else."""
 
     def __init__(self, what: str) -> None:
-        super().__init__(f"That {what} is not there any more.")
+        super().__init__(_("That {what} is not there any more.").format(what=_(what)))
 
 
 class StoreError(RapbotError):
@@ -69,7 +75,7 @@ class StoreCorrupt(StoreError):
 
 class DiskFull(StoreError):
     def __init__(self) -> None:
-        super().__init__("The disk is full, so I could not save that. Nothing was changed.")
+        super().__init__(_("The disk is full, so I could not save that. Nothing was changed."))
 
 
 class WeightsError(RapbotError):

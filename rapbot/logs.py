@@ -4,9 +4,47 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 import structlog
+
+_secrets: set[str] = set()
+
+
+def hide(secret: str) -> None:
+    """From now on no record of any logger shows `secret`, not even in a traceback. Libraries log whole URLs."""
+    if not secret:
+        return
+    _secrets.add(secret)
+    if not isinstance(logging.getLogRecordFactory(), _HidingFactory):
+        logging.setLogRecordFactory(_HidingFactory(logging.getLogRecordFactory()))
+
+
+def without_secrets(text: str) -> str:
+    for secret in _secrets:
+        text = text.replace(secret, "[hidden]")
+    return text
+
+
+class _HidingFactory:
+    """Makes log records whose text and traceback are cleaned before any handler sees them."""
+
+    def __init__(self, make: Callable[..., logging.LogRecord]) -> None:
+        self._make = make
+
+    def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = self._make(*args, **kwargs)
+        record.msg, record.args = without_secrets(record.getMessage()), None
+        if record.exc_info and record.exc_info[0] is not None:
+            record.exc_text = without_secrets("".join(traceback.format_exception(*record.exc_info)))
+            record.exc_info = None
+        return record
+
+
+def _clean(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {key: without_secrets(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def configure_logs(level: str = "info") -> None:
@@ -17,6 +55,8 @@ def configure_logs(level: str = "info") -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            _clean,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),

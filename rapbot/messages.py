@@ -110,7 +110,7 @@ ProgressListener = Callable[[Progress], None]
 
 
 class Action(StrEnum):
-    """What a person may do with an answer; adapters show these as buttons."""
+    """What a person may do with an answer or a card; adapters show these as buttons."""
 
     WRONG = "wrong"
     WHY = "why"
@@ -127,6 +127,8 @@ class Request:
     text: str = ""
     photos: tuple[Photo, ...] = ()
     reply_to: str | None = None
+    admin: bool = False
+    """The platform says that the person administers this group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,3 +150,9 @@ class Reply:
     """Log-likelihood of each answer choice, where choices were given."""
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds per stage."""
+    awaits_photo: bool = False
+    """The next photo of this person in this chat is taken for what was just said."""
+    file: tuple[str, bytes] | None = None
+    """(name, content) of something to download."""
+    parts: tuple[Reply, ...] = ()
+    """Of an album: the reply to each photo, in order; `text` is what is said about the whole."""

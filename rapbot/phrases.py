@@ -5,6 +5,7 @@ from __future__ import annotations
 from rapbot.concepts.concept import Concept
 from rapbot.concepts.store import Undone, UndoneKind
 from rapbot.conversation import AnswerRecord
+from rapbot.i18n import _
 from rapbot.inference.job import Job
 
 
@@ -14,19 +15,26 @@ def without_brackets(text: str, job: Job) -> str:
     return text
 
 
+def card_sentence(concept: Concept) -> str:
+    """What a card says, in one line."""
+    info = concept.info or _("no information yet.")
+    return f"{concept.name} ({concept.category}): {info}"
+
+
 def undone_sentence(undone: Undone | None, concept: Concept | None) -> str:
     if undone is None:
-        return "Undone."
+        return _("Undone.")
     match undone.kind:
         case UndoneKind.REMEMBER:
-            return f"Undone: I don't know {undone.name} any more."
+            return _("Undone: I don't know {name} any more.").format(name=undone.name)
         case UndoneKind.EDIT:
             after = concept.name if concept else undone.name
-            return f"Undone: {after} is as before your last change: {concept.info if concept else ''}".rstrip(": ")
+            text = _("Undone: {name} is as before your last change: {info}")
+            return text.format(name=after, info=concept.info if concept else "").rstrip(": ")
         case UndoneKind.ADD_AVATAR:
-            return f"Undone: I have deleted the last photo of {undone.name}."
+            return _("Undone: I have deleted the last photo of {name}.").format(name=undone.name)
         case UndoneKind.ADD_COUNTEREXAMPLE:
-            return f"Undone: I have deleted that correction of {undone.name}."
+            return _("Undone: I have deleted that correction of {name}.").format(name=undone.name)
 
 
 def why_sentences(record: AnswerRecord, names: dict[int, str], most: int = 8) -> str:
@@ -35,10 +43,30 @@ def why_sentences(record: AnswerRecord, names: dict[int, str], most: int = 8) ->
     for candidate in sorted(record.scene.candidates, key=lambda c: not c.accepted)[:most]:
         if candidate.concept_id not in names:
             continue
-        verdict = "accepted" if candidate.accepted else candidate.reason or "too far"
-        where = "whole picture" if record.scene.regions[candidate.region].whole else f"part {candidate.region}"
+        verdict = _("accepted") if candidate.accepted else _(candidate.reason or "too far")
+        whole = record.scene.regions[candidate.region].whole
+        where = _("whole picture") if whole else _("part {number}").format(number=candidate.region)
         lines.append(
-            f"{where} and {names[candidate.concept_id]}: distance {candidate.distance:.2f}, "
-            f"{candidate.confidence:.0%} sure ({verdict})"
+            _("{where} and {name}: distance {distance:.2f}, {sure:.0%} sure ({verdict})").format(
+                where=where,
+                name=names[candidate.concept_id],
+                distance=candidate.distance,
+                sure=candidate.confidence,
+                verdict=verdict,
+            )
         )
-    return "\n".join(lines) if lines else "I compared nothing: you have not taught me anything yet."
+    return "\n".join(lines) if lines else _("I compared nothing: you have not taught me anything yet.")
+
+
+def privacy_sentences(minutes: float) -> str:
+    """What is kept, where and how long; `minutes`: how long a photo is held in memory for follow-up questions."""
+    return _(
+        "What I keep: for each thing you teach me its name, its kind, what you wrote about it, the photos you taught it"
+        " with (scaled down, without place or camera data), where in the photo it was, and numbers computed from them"
+        " to recognise it. If you share something: with which group, and your display name there. If you link accounts:"
+        " that they are linked. All of it lies in one file on the computer that runs me, until you delete it.\n"
+        "What I don't keep: photos you send for an answer. The last one stays in memory for {minutes:.0f} minutes at"
+        " most, so that you can ask about it, and is never written to disk. My logs hold ids and times, no texts, names"
+        " or photos.\n"
+        "/mydata sends you everything, /forget NAME deletes one thing, /forgetme deletes it all, at once and for good."
+    ).format(minutes=minutes)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from rapbot.assistant import Assistant
 from rapbot.concepts.concept import Concept, Role
-from rapbot.concepts.rap_format import RapEntry, read_rap_database, write_rap_folder, write_rap_zip
+from rapbot.concepts.rap_format import RapEntry, rap_zip, read_rap_database, write_rap_folder, write_rap_zip
 from rapbot.errors import ConceptError, PhotoError
 from rapbot.messages import WHOLE, Actor, Chat, Photo
 
@@ -52,6 +53,17 @@ async def export_database(assistant: Assistant, owner: str, to: Path) -> int:
     write = write_rap_zip if to.suffix.lower() == ".zip" else write_rap_folder
     await asyncio.to_thread(write, to, entries)
     return len(entries)
+
+
+async def export_zip(assistant: Assistant, actor: Actor) -> bytes:
+    """Everything kept about a person: cards and photos in the RAP format, and account.json with shares and links."""
+    entries = [await _entry(assistant, actor, concept) for concept in await assistant.concepts(actor)]
+    account = {
+        "accounts": list(await assistant.accounts.all_of(actor.id)),
+        "shared": [{"group": chat, "name": name, "as": shown} for chat, name, shown in await assistant.shared(actor)],
+    }
+    more = {"account.json": json.dumps(account, ensure_ascii=False, indent=2).encode()}
+    return await asyncio.to_thread(rap_zip, entries, more)
 
 
 async def _entry(assistant: Assistant, actor: Actor, concept: Concept) -> RapEntry:

@@ -65,6 +65,12 @@ def known(rows: Sequence[tuple[int, int, Floats]], against: Sequence[tuple[int, 
     )
 
 
+def recall(
+    keys: Floats, regions: Sequence[Region], concepts: VisibleConcepts, mentioned: Sequence[int], rules: RetrievalRules
+) -> tuple[tuple[Sighting, ...], tuple[Candidate, ...]]:
+    return retrieve(keys, regions, AvatarKeys.read(concepts), mentioned, rules)
+
+
 def names(sightings: Sequence[Sighting]) -> list[str]:
     return [sighting.name for sighting in sightings]
 
@@ -77,7 +83,7 @@ def only(candidates: Sequence[Candidate], concept: int) -> Candidate:
 def test_a_near_region_is_a_sighting_with_its_avatar_box_and_distance() -> None:
     concepts = known([(11, 1, axis(0)), (22, 2, axis(1))])
     keys = np.stack([away(axis(3), 1.0), away(axis(1), 0.5)])
-    sightings, candidates = retrieve(keys, [WHOLE_REGION, WINDOW], concepts, (), RULES)
+    sightings, candidates = recall(keys, [WHOLE_REGION, WINDOW], concepts, (), RULES)
     assert names(sightings) == ["C2"]
     assert sightings[0].avatar_id == 22
     assert sightings[0].box == WINDOW.box
@@ -90,7 +96,7 @@ def test_a_near_region_is_a_sighting_with_its_avatar_box_and_distance() -> None:
 def test_a_photo_with_none_of_the_concepts_gives_none() -> None:
     concepts = known([(11, 1, axis(0)), (22, 2, axis(1))])
     keys = np.stack([away(axis(0), 0.9), away(axis(1), 0.81)])
-    sightings, candidates = retrieve(keys, [WHOLE_REGION, WINDOW], concepts, (), RULES)
+    sightings, candidates = recall(keys, [WHOLE_REGION, WINDOW], concepts, (), RULES)
     assert sightings == ()
     assert {candidate.reason for candidate in candidates} == {TOO_FAR}
 
@@ -98,14 +104,14 @@ def test_a_photo_with_none_of_the_concepts_gives_none() -> None:
 def test_the_whole_picture_has_its_own_threshold() -> None:
     concepts = known([(11, 1, axis(0))])
     keys = away(axis(0), 0.7)[None]
-    assert names(retrieve(keys, [WINDOW], concepts, (), RULES)[0]) == ["C1"]
-    assert retrieve(keys, [WHOLE_REGION], concepts, (), RULES)[0] == ()
+    assert names(recall(keys, [WINDOW], concepts, (), RULES)[0]) == ["C1"]
+    assert recall(keys, [WHOLE_REGION], concepts, (), RULES)[0] == ()
 
 
 def test_confidence_is_one_half_at_the_threshold_and_falls_with_distance() -> None:
     concepts = known([(11, 1, axis(0))])
     confidence = [
-        only(retrieve(away(axis(0), d)[None], [WINDOW], concepts, (1,), RULES)[1], 1).confidence
+        only(recall(away(axis(0), d)[None], [WINDOW], concepts, (1,), RULES)[1], 1).confidence
         for d in (0.2, 0.6, 0.8, 1.0, 1.3)
     ]
     assert confidence[2] == pytest.approx(0.5, abs=0.02)
@@ -117,7 +123,7 @@ def test_confidence_is_one_half_at_the_threshold_and_falls_with_distance() -> No
 def test_each_concept_is_seen_once_and_the_best_comes_first() -> None:
     concepts = known([(11, 1, axis(0)), (22, 2, axis(1))])
     keys = np.stack([away(axis(0), 0.7), away(axis(0), 0.5), away(axis(1), 0.3)])
-    sightings, _ = retrieve(keys, [WINDOW, OTHER, Region(Box(0, 0.5, 0.3, 0.9))], concepts, (), RULES)
+    sightings, _ = recall(keys, [WINDOW, OTHER, Region(Box(0, 0.5, 0.3, 0.9))], concepts, (), RULES)
     assert names(sightings) == ["C2", "C1"]
     assert sightings[1].region == 1
 
@@ -125,7 +131,7 @@ def test_each_concept_is_seen_once_and_the_best_comes_first() -> None:
 def test_a_look_alike_that_is_clearly_farther_is_not_seen_in_the_same_region() -> None:
     twin = away(axis(0), 0.5, towards=2)
     concepts = known([(11, 1, axis(0)), (22, 2, twin)])
-    sightings, candidates = retrieve(axis(0)[None], [WINDOW], concepts, (), RULES)
+    sightings, candidates = recall(axis(0)[None], [WINDOW], concepts, (), RULES)
     assert names(sightings) == ["C1"]
     assert only(candidates, 2).reason == FITS_BETTER
 
@@ -134,20 +140,20 @@ def test_two_look_alikes_in_two_regions_are_both_seen() -> None:
     twin = away(axis(0), 0.5, towards=2)
     concepts = known([(11, 1, axis(0)), (22, 2, twin)])
     keys = np.stack([away(axis(0), 0.2), away(twin, 0.2)])
-    assert set(names(retrieve(keys, [WINDOW, OTHER], concepts, (), RULES)[0])) == {"C1", "C2"}
+    assert set(names(recall(keys, [WINDOW, OTHER], concepts, (), RULES)[0])) == {"C1", "C2"}
 
 
 def test_any_avatar_of_a_concept_will_do() -> None:
     concepts = known([(11, 1, axis(0)), (12, 1, axis(4)), (13, 1, axis(5))])
-    sightings, _ = retrieve(away(axis(4), 0.3)[None], [WINDOW], concepts, (), RULES)
+    sightings, _ = recall(away(axis(4), 0.3)[None], [WINDOW], concepts, (), RULES)
     assert sightings[0].avatar_id == 12
 
 
 def test_a_region_you_said_no_to_never_shows_that_concept_again() -> None:
     marked = away(axis(0), 0.6)
     concepts = known([(11, 1, axis(0))], against=[(99, 1, away(marked, 0.1, towards=5))])
-    before = retrieve(marked[None], [WINDOW], known([(11, 1, axis(0))]), (), RULES)
-    after, candidates = retrieve(marked[None], [WINDOW], concepts, (), RULES)
+    before = recall(marked[None], [WINDOW], known([(11, 1, axis(0))]), (), RULES)
+    after, candidates = recall(marked[None], [WINDOW], concepts, (), RULES)
     assert names(before[0]) == ["C1"]
     assert after == ()
     assert candidates[0].reason == YOU_SAID_NO
@@ -157,27 +163,27 @@ def test_a_counterexample_does_not_hide_the_thing_itself_or_other_concepts() -> 
     marked = away(axis(0), 0.6)
     concepts = known([(11, 1, axis(0)), (22, 2, axis(1))], against=[(99, 1, marked)])
     keys = np.stack([away(axis(0), 0.2, towards=3), away(axis(1), 0.3)])
-    assert set(names(retrieve(keys, [WINDOW, OTHER], concepts, (), RULES)[0])) == {"C1", "C2"}
+    assert set(names(recall(keys, [WINDOW, OTHER], concepts, (), RULES)[0])) == {"C1", "C2"}
 
 
 def test_a_region_denied_to_one_concept_is_free_for_the_next_best() -> None:
     twin = away(axis(0), 0.5, towards=2)
     concepts = known([(11, 1, axis(0)), (22, 2, twin)], against=[(99, 1, away(axis(0), 0.05, towards=6))])
     region = away(axis(0), 0.1, towards=6)
-    assert names(retrieve(region[None], [WINDOW], concepts, (), RULES)[0]) == ["C2"]
+    assert names(recall(region[None], [WINDOW], concepts, (), RULES)[0]) == ["C2"]
 
 
 def test_a_far_counterexample_denies_nothing() -> None:
     rules = RetrievalRules(window_distance=1.3, whole_distance=1.3, counterexample_reach=0.5)
     region = away(axis(0), 1.1)
     concepts = known([(11, 1, axis(0))], against=[(99, 1, away(region, 1.0, towards=5))])
-    assert names(retrieve(region[None], [WINDOW], concepts, (), rules)[0]) == ["C1"]
+    assert names(recall(region[None], [WINDOW], concepts, (), rules)[0]) == ["C1"]
 
 
 def test_a_concept_that_was_asked_for_has_a_candidate_however_far() -> None:
     concepts = known([(c, c, axis(c)) for c in range(1, 15)])
-    _, unasked = retrieve(axis(1)[None], [WINDOW], concepts, (), RULES)
-    _, candidates = retrieve(axis(1)[None], [WINDOW], concepts, (9, 404), RULES)
+    _, unasked = recall(axis(1)[None], [WINDOW], concepts, (), RULES)
+    _, candidates = recall(axis(1)[None], [WINDOW], concepts, (9, 404), RULES)
     assert 9 not in {candidate.concept_id for candidate in unasked}
     assert not only(candidates, 9).accepted
     assert only(candidates, 9).reason == FITS_BETTER
@@ -185,16 +191,26 @@ def test_a_concept_that_was_asked_for_has_a_candidate_however_far() -> None:
 
 def test_nothing_known_and_nothing_seen_are_no_errors() -> None:
     nothing = np.zeros((0, DEPTH), np.float32)
-    assert retrieve(axis(0)[None], [WINDOW], VisibleConcepts(), (1,), RULES) == ((), ())
-    assert retrieve(nothing, [], known([(11, 1, axis(0))]), (1,), RULES) == ((), ())
+    assert recall(axis(0)[None], [WINDOW], VisibleConcepts(), (1,), RULES) == ((), ())
+    assert recall(nothing, [], known([(11, 1, axis(0))]), (1,), RULES) == ((), ())
 
 
 def test_cards_without_avatars_and_rows_without_cards_are_left_out() -> None:
     full = known([(11, 1, axis(0)), (22, 2, axis(1))])
     bare = VisibleConcepts((full.cards[0], Card(7, "Seven", "thing", "")), full.rows, full.index)
-    sightings, candidates = retrieve(axis(1)[None], [WINDOW], bare, (1, 7), RULES)
+    sightings, candidates = recall(axis(1)[None], [WINDOW], bare, (1, 7), RULES)
     assert sightings == ()
     assert {candidate.concept_id for candidate in candidates} == {1}
+
+
+def test_keys_are_matched_to_rows_by_id_and_not_by_position() -> None:
+    full = known([(11, 1, axis(0)), (22, 2, axis(1)), (33, 1, axis(2))], against=[(44, 2, axis(3))])
+    turned = VisibleConcepts(full.cards[::-1], full.rows[::-1], full.index)
+    avatars = AvatarKeys.read(turned)
+    owners = [avatars.cards[column].concept_id for column in avatars.columns]
+    assert (avatars.avatars.tolist(), owners) == ([11, 22, 33, 44], [1, 2, 1, 2])
+    assert avatars.counterexample.tolist() == [False, False, False, True]
+    np.testing.assert_array_equal(avatars.positive, np.stack([axis(0), axis(1), axis(2)]))
 
 
 def test_five_hundred_concepts_are_searched_about_as_quickly_as_five() -> None:
@@ -215,7 +231,7 @@ def test_five_hundred_concepts_are_searched_about_as_quickly_as_five() -> None:
         runs = []
         for _ in range(5):
             began = time.process_time()
-            assert len(retrieve(keys, regions, concepts, (), RULES)[0]) == 1
+            assert len(recall(keys, regions, concepts, (), RULES)[0]) == 1
             runs.append(time.process_time() - began)
         return min(runs)
 
@@ -246,7 +262,7 @@ def taught(encoder: EfficientNetEncoder, **avatars: Image.Image) -> VisibleConce
 def seen_in(encoder: EfficientNetEncoder, photo: Image.Image, concepts: VisibleConcepts) -> list[str]:
     target = Target((), AvatarKeys.read(concepts).positive)
     seen = Eyes(DenseMapDetector(encoder), encoder).look([photo], [target])[0]
-    return names(retrieve(seen.keys, seen.regions, concepts, (), RetrievalRules())[0])
+    return names(recall(seen.keys, seen.regions, concepts, (), RetrievalRules())[0])
 
 
 def test_the_taught_cat_is_found_in_another_picture_and_only_there(encoder: EfficientNetEncoder) -> None:

@@ -25,6 +25,7 @@ from rapbot.concepts.store import (
     Undone,
     UndoneKind,
 )
+from rapbot.concepts.visible import IndexRow
 from rapbot.errors import ConceptError, Gone, NameTaken, NothingToUndo
 from rapbot.messages import Box
 from tests.concept_samples import ENCODER, avatar, everything, key, lala, taught
@@ -54,9 +55,9 @@ async def test_what_was_remembered_is_read_back(store: ConceptStore) -> None:
     assert (concept.name, concept.category, concept.info, concept.owner) == ("Lala", "dog", "white fur", "me")
     assert [(a.role, a.box, a.encoder) for a in concept.avatars] == [(Role.AVATAR, box, ENCODER)]
     table = collection.keys
-    assert (table.avatar_ids.tolist(), table.concept_ids.tolist()) == ([concept.avatars[0].id], [concept.id])
+    assert table.rows == (IndexRow(concept.avatars[0].id, concept.id),)
     assert table.keys.dtype == np.float32
-    assert (table.keys.shape, table.counterexample.tolist()) == ((1, 16), [False])
+    assert table.keys.shape == (1, 16)
     np.testing.assert_allclose(table.keys[0], picture.key, atol=1e-6)
     assert await store.photo("me", concept.avatars[0].id) == picture.jpeg
 
@@ -73,7 +74,7 @@ async def test_it_is_still_there_after_a_restart(path: Path) -> None:
 
 async def test_a_stranger_has_an_empty_collection(store: ConceptStore) -> None:
     collection = await everything(store, "nobody")
-    assert (collection.concepts, len(collection.keys.avatar_ids)) == ((), 0)
+    assert (collection.concepts, len(collection.keys.rows)) == ((), 0)
 
 
 async def test_keys_are_stored_with_length_one(store: ConceptStore) -> None:
@@ -147,7 +148,7 @@ async def test_the_ninth_photo_is_refused_and_the_last_one_stays(store: ConceptS
         await store.write("me", RemoveAvatar(avatar_id))
     with pytest.raises(ConceptError, match="only photo of Lala"):
         await store.write("me", RemoveAvatar(ids[-1]))
-    assert len((await everything(store)).keys.avatar_ids) == 2
+    assert len((await everything(store)).keys.rows) == 2
 
 
 async def test_a_person_cannot_keep_more_concepts_than_the_limit(path: Path) -> None:
@@ -168,7 +169,7 @@ async def test_the_oldest_counterexamples_make_room(path: Path) -> None:
             for seed in range(1, 6)
         ]
         table = (await everything(store)).keys
-        assert table.avatar_ids[table.counterexample].tolist() == added[-3:]
+        assert [row.avatar_id for row in table.rows if row.counterexample] == added[-3:]
         with pytest.raises(Gone):
             await store.photo("me", added[0])
 
@@ -290,10 +291,10 @@ async def test_keys_of_another_encoder_are_left_out_until_they_are_replaced(path
         await store.write("me", AddAvatar(concept.id, avatar(2, encoder="old"), Role.COUNTEREXAMPLE))
     async with SqliteConceptStore.open(path, "new") as store:
         table = (await everything(store)).keys
-        assert (len(table.avatar_ids), len(table.stale)) == (0, 2)
+        assert (len(table.rows), len(table.stale)) == (0, 2)
         first, second = table.stale
         changed = await store.write("me", ReplaceKeys("new", ((first, key(8, 32)), (999, key(9, 32)))))
         assert changed.avatar_ids == (first,)
         table = (await everything(store)).keys
-        assert (table.avatar_ids.tolist(), table.stale, table.keys.shape) == ([first], (second,), (1, 32))
+        assert (table.rows, table.stale, table.keys.shape) == ((IndexRow(first, concept.id),), (second,), (1, 32))
         np.testing.assert_allclose(table.keys[0], key(8, 32), atol=1e-6)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from adapters.web.tabs import Entry
-from rapbot.commands import COMMANDS
+from rapbot.commands import LOCAL, offered
 from rapbot.concepts.concept import Avatar, Concept, Role
 from rapbot.messages import Action
 
@@ -91,7 +91,7 @@ def _welcome() -> str:
 def chips() -> str:
     """The slash commands as a row of buttons; page.js fills the box with the example and filters while one types."""
     buttons = []
-    for command in COMMANDS.values():
+    for command in offered(LOCAL):
         example = _EXAMPLES.get(command.name, f"/{command.name}")
         buttons.append(
             f'<button type="button" class="chip" data-fill="{plain(example)}" data-name="/{command.name}" '

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from rapbot.config import LimitSettings
 from rapbot.errors import ConceptError
+from rapbot.i18n import _
 from rapbot.messages import Box
 
 Key = npt.NDArray[np.float32]
@@ -88,6 +89,8 @@ class NewAvatar:
 
 
 _FORBIDDEN = frozenset('<>\\`|"')
+_SIGILS = frozenset("/@#:")
+"""Chats make commands, mentions and links of them."""
 _INVISIBLE = frozenset({"Cc", "Cf", "Co", "Cs"})
 _EMOJI_GLUE = "\u200d\ufe0f"
 
@@ -99,15 +102,24 @@ def clean_name(name: str, limits: ConceptLimits) -> str:
     """
     text = unicodedata.normalize("NFC", " ".join(name.split())).strip("<> ")
     if not any(unicodedata.category(c)[0] in "LNS" for c in text):
-        raise ConceptError("A name needs at least one letter, digit or symbol.")
+        raise ConceptError(_("A name needs at least one letter, digit or symbol."))
     if len(text) > limits.name:
-        raise ConceptError(f"That name has {len(text)} characters; the limit is {limits.name}.")
+        raise ConceptError(
+            _("That name has {count} characters; the limit is {limit}.").format(count=len(text), limit=limits.name)
+        )
     hidden = (c for c in text if unicodedata.category(c) in _INVISIBLE and c not in _EMOJI_GLUE)
     if not _FORBIDDEN.isdisjoint(text) or any(hidden):
-        raise ConceptError('A name cannot hold the characters < > \\ ` | " or invisible ones.')
+        raise ConceptError(_('A name cannot hold the characters < > \\ ` | " or invisible ones.'))
     if text.startswith(("/", "@", "#")):
-        raise ConceptError("A name cannot start with / @ or #.")
+        raise ConceptError(_("A name cannot start with / @ or #."))
     return text
+
+
+def shown_name(display_name: str, most: int = 24) -> str:
+    """A person's display name as it may stand before a concept's: "Anna's Lala". People choose them; trust none."""
+    text = unicodedata.normalize("NFC", " ".join(display_name.split()))
+    kept = "".join(c for c in text if c not in _FORBIDDEN | _SIGILS and unicodedata.category(c) not in _INVISIBLE)
+    return kept[:most].strip() or "Somebody"
 
 
 def clean_text(text: str, limit: int, what: str) -> str:
@@ -118,7 +130,11 @@ def clean_text(text: str, limit: int, what: str) -> str:
     visible = "".join(c if unicodedata.category(c) not in {"Cc", "Cs", "Co"} else " " for c in text)
     cleaned = unicodedata.normalize("NFC", " ".join(visible.split()))
     if len(cleaned) > limit:
-        raise ConceptError(f"The {what} has {len(cleaned)} characters; the limit is {limit}.")
+        raise ConceptError(
+            _("The {what} has {count} characters; the limit is {limit}.").format(
+                what=_(what), count=len(cleaned), limit=limit
+            )
+        )
     return cleaned
 
 

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rapbot.concepts.store import Collection, ConceptStore, KeyTable
+from rapbot.concepts.faiss_bytes import write_flat_index
+from rapbot.concepts.store import Collection, ConceptStore
 from rapbot.concepts.visible import Card, IndexRow, VisibleConcepts
-
-_WRITE_BYTES = 8 * 2**20
-"""At most as much does FAISS hand over in one piece."""
 
 
 class ConceptIndex:
@@ -42,15 +41,6 @@ class ConceptIndex:
         import faiss
 
         return cls(faiss.deserialize_index(np.frombuffer(data, np.uint8)))
-
-    def to_bytes(self) -> bytes:
-        import faiss
-
-        # The same bytes as `faiss.serialize_index`, which copies all keys five times on the way.
-        parts: list[bytes] = []
-        writer = faiss.PyCallbackIOWriter(lambda part: parts.append(bytes(part)), _WRITE_BYTES)  # type: ignore[attr-defined]
-        faiss.write_index(self._index, writer)
-        return b"".join(parts)
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
@@ -77,46 +67,24 @@ class Share:
 
 
 def visible_concepts(shares: Sequence[Share]) -> VisibleConcepts:
-    """Everything in `shares` as a job carries it. The keys of all shares must come from the same encoder."""
+    """Everything in `shares` as a job carries it.
+
+    Raises ValueError when the keys of two shares have different lengths: all must come from the same encoder.
+    """
+    if len(shares) == 1 and shares[0].only is None and shares[0].owner_name is None:  # most often; nothing is copied
+        mine = shares[0].collection
+        return VisibleConcepts(mine.cards, mine.keys.rows, mine.keys.index)
     cards: list[Card] = []
-    tables: list[KeyTable] = []
-    for share in shares:
+    rows: list[IndexRow] = []
+    keys: list[bytes] = []
+    for collection, owner_name, only in ((share.collection, share.owner_name, share.only) for share in shares):
         cards += (
-            Card(concept.id, concept.name, concept.category, concept.info, share.owner_name)
-            for concept in share.collection.concepts
-            if share.only is None or concept.id in share.only
+            card._replace(owner_name=owner_name) for card in collection.cards if only is None or card.concept_id in only
         )
-        tables.append(_part(share.collection.keys, share.only))
-    tables = [table for table in tables if len(table.avatar_ids)]
-    return VisibleConcepts(tuple(cards), tuple(_rows(tables)), _serialized(tables))
-
-
-def _part(table: KeyTable, only: frozenset[int] | None) -> KeyTable:
-    if only is None:
-        return table
-    wanted = np.isin(table.concept_ids, np.fromiter(only, np.int64))
-    return KeyTable(
-        table.avatar_ids[wanted],
-        table.concept_ids[wanted],
-        table.counterexample[wanted],
-        table.keys[wanted],
-        table.encoder,
-    )
-
-
-def _rows(tables: Iterable[KeyTable]) -> Iterable[IndexRow]:
-    for table in tables:
-        columns = (table.avatar_ids.tolist(), table.concept_ids.tolist(), table.counterexample.tolist())
-        yield from map(IndexRow, *columns)
-
-
-def _serialized(tables: Sequence[KeyTable]) -> bytes:
-    if not tables:
-        return b""
-    if len(tables) == 1:  # the common case, without a copy of all keys
-        return ConceptIndex.build(tables[0].avatar_ids, tables[0].keys).to_bytes()
-    ids = np.concatenate([table.avatar_ids for table in tables])
-    return ConceptIndex.build(ids, np.concatenate([table.keys for table in tables])).to_bytes()
+        shown = [only is None or row.concept_id in only for row in collection.keys.rows]
+        rows += compress(collection.keys.rows, shown)
+        keys += (key.tobytes() for key in compress(collection.keys.keys, shown))
+    return VisibleConcepts(tuple(cards), tuple(rows), write_flat_index([row.avatar_id for row in rows], keys))
 
 
 @dataclass(frozen=True, slots=True)

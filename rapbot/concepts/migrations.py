@@ -86,3 +86,28 @@ async def m001_initial(db: aiosqlite.Connection) -> None:
         " name TEXT, category TEXT, info TEXT, updated_at REAL) STRICT",
     ):
         await db.execute(statement)
+
+
+@migration
+async def m002_places(db: aiosqlite.Connection) -> None:
+    """Groups and linked accounts.
+
+    `person`, `taught_by` and `identities.id` are ids as in `Actor.id`. A share goes with its concept; the account that
+    taught a concept takes it along when it is unlinked again.
+    """
+    for statement in (
+        "ALTER TABLE concepts ADD COLUMN taught_by TEXT",
+        # A correction adds two avatars: to the right concept, and as a counterexample to the wrong one.
+        "ALTER TABLE journal ADD COLUMN also_avatar_id INTEGER REFERENCES avatars (id) ON DELETE CASCADE",
+        "CREATE TABLE shares (chat TEXT NOT NULL,"
+        " concept_id INTEGER NOT NULL REFERENCES concepts (id) ON DELETE CASCADE,"
+        " person TEXT NOT NULL, person_name TEXT NOT NULL, PRIMARY KEY (chat, concept_id)) STRICT, WITHOUT ROWID",
+        "CREATE INDEX shares_of_concept ON shares (concept_id)",
+        "CREATE TABLE chats (id TEXT PRIMARY KEY, photos TEXT NOT NULL) STRICT",
+        "CREATE TABLE identities (id TEXT PRIMARY KEY,"
+        " owner_no INTEGER NOT NULL REFERENCES owners (no) ON DELETE CASCADE) STRICT",
+        "CREATE INDEX identities_of_owner ON identities (owner_no)",
+        # Only the digest of a code is kept: who reads the file cannot link an account.
+        "CREATE TABLE link_codes (digest BLOB PRIMARY KEY, person TEXT NOT NULL, expires_at REAL NOT NULL) STRICT",
+    ):
+        await db.execute(statement)

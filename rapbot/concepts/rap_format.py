@@ -10,12 +10,13 @@ counterexamples are under "counterexamples" of the concept, a key that the refer
 from __future__ import annotations
 
 import errno
+import io
 import json
 import shutil
 import tempfile
 import unicodedata
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -86,14 +87,21 @@ def write_rap_zip(target: Path, entries: Iterable[RapEntry]) -> None:
     """The same as one zip file; an older file of that name is replaced in one step. Raises DiskFull."""
 
     def write(draft: Path) -> None:
-        with zipfile.ZipFile(draft, "w") as archive:
-            for name, data in _files(entries):
-                packing = zipfile.ZIP_DEFLATED if name == DATABASE else zipfile.ZIP_STORED  # a JPEG is packed already
-                member = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))  # no clock: the same concepts, the same bytes
-                member.external_attr = 0o600 << 16
-                archive.writestr(member, data, packing)
+        draft.write_bytes(rap_zip(entries))
 
     _whole_or_nothing(target, write)
+
+
+def rap_zip(entries: Iterable[RapEntry], more: Mapping[str, bytes] | None = None) -> bytes:
+    """The database as the bytes of a zip; `more` are further files in it, by name."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in (*_files(entries), *(more or {}).items()):
+            packing = zipfile.ZIP_STORED if name.endswith(".jpg") else zipfile.ZIP_DEFLATED  # a JPEG is packed already
+            member = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))  # no clock: the same concepts, the same bytes
+            member.external_attr = 0o600 << 16
+            archive.writestr(member, data, packing)
+    return file.getvalue()
 
 
 def _entries(file: str, content: bytes, picture: Callable[[str, str], bytes | Path]) -> list[RapEntry]:

@@ -32,6 +32,7 @@ from rapbot.concepts.store import (
     UndoneKind,
 )
 from rapbot.errors import ConceptError, Gone, NameTaken, NothingToUndo
+from rapbot.i18n import _
 
 
 @dataclass(slots=True)
@@ -76,21 +77,32 @@ async def apply(transaction: Transaction, change: Change) -> None:
         case Undo():
             await _undo(transaction)
         case EraseOwner():
-            await transaction.db.execute("DELETE FROM owners WHERE no = ?", (transaction.owner_no,))
-            transaction.leaves_traces = True
+            await _erase_owner(transaction)
         case ReplaceKeys():
             await _replace_keys(transaction, change)
+
+
+async def _erase_owner(tx: Transaction) -> None:
+    """Concepts, shares and links follow by their foreign keys; linked accounts are the same person."""
+    people = "SELECT id FROM identities WHERE owner_no = ?1 UNION SELECT id FROM owners WHERE no = ?1"
+    await tx.db.execute(f"DELETE FROM link_codes WHERE person IN ({people})", (tx.owner_no,))
+    await tx.db.execute(f"DELETE FROM owners WHERE id IN ({people})", (tx.owner_no,))
+    tx.leaves_traces = True
 
 
 async def _remember(tx: Transaction, change: Remember) -> None:
     ((count,),) = await tx.db.execute_fetchall("SELECT count(*) FROM concepts WHERE owner_no = ?", (tx.owner_no,))
     if count >= tx.limits.concepts:
-        raise ConceptError(f"I already know {count} things of yours, and that is the most I keep. Forget one first.")
+        raise ConceptError(
+            _("I already know {count} things of yours, and that is the most I keep. Forget one first.").format(
+                count=count
+            )
+        )
     name = await _free_name(tx, change.name)
     cursor = await tx.db.execute(
-        "INSERT INTO concepts (owner_no, name, folded, category, info, created_at, updated_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (tx.owner_no, name, fold_name(name), *_words(tx, change.category, change.info), tx.now, tx.now),
+        "INSERT INTO concepts (owner_no, name, folded, category, info, created_at, updated_at, taught_by)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (tx.owner_no, name, fold_name(name), *_words(tx, change.category, change.info), tx.now, tx.now, tx.owner),
     )
     tx.concept_id = _new_id(cursor)
     await _insert_avatar(tx, tx.concept_id, change.avatar, Role.AVATAR)
@@ -100,7 +112,7 @@ async def _remember(tx: Transaction, change: Remember) -> None:
 async def _edit(tx: Transaction, change: Edit) -> None:
     before = await tx.own_concept(change.concept_id)
     if change.name is None and change.category is None and change.info is None:
-        raise ConceptError("Say what to change: the name, the kind of thing or the description.")
+        raise ConceptError(_("Say what to change: the name, the kind of thing or the description."))
     name = before.name if change.name is None else await _free_name(tx, change.name, but=before.id)
     category, info = _words(
         tx,
@@ -112,19 +124,34 @@ async def _edit(tx: Transaction, change: Edit) -> None:
 
 
 async def _add_avatar(tx: Transaction, change: AddAvatar) -> None:
+    also = None
+    if change.not_of is not None:
+        wrong = await tx.own_concept(change.not_of)
+        also = await _insert_counterexample(tx, wrong, change.avatar)
     concept = await tx.own_concept(change.concept_id)
-    same = [avatar for avatar in concept.avatars if avatar.role is change.role]
     if change.role is Role.COUNTEREXAMPLE:
-        # People press "Wrong" often and want no bookkeeping: the oldest make room.
-        for avatar in same[: max(0, len(same) - tx.limits.counterexamples + 1)]:
-            await tx.db.execute("DELETE FROM avatars WHERE id = ?", (avatar.id,))
-            tx.leaves_traces = True
-    elif len(same) >= tx.limits.avatars:
-        raise ConceptError(f"I already keep {len(same)} photos of {concept.name}, the most I can. Remove one first.")
-    avatar_id = await _insert_avatar(tx, concept.id, change.avatar, change.role)
+        avatar_id = await _insert_counterexample(tx, concept, change.avatar)
+    else:
+        count = sum(avatar.role is Role.AVATAR for avatar in concept.avatars)
+        if count >= tx.limits.avatars:
+            raise ConceptError(
+                _("I already keep {count} photos of {name}, the most I can. Remove one first.").format(
+                    count=count, name=concept.name
+                )
+            )
+        avatar_id = await _insert_avatar(tx, concept.id, change.avatar, change.role)
     await tx.db.execute("UPDATE concepts SET updated_at = ? WHERE id = ?", (tx.now, concept.id))
     kind = UndoneKind.ADD_AVATAR if change.role is Role.AVATAR else UndoneKind.ADD_COUNTEREXAMPLE
-    await _note(tx, kind, concept.id, avatar_id, concept)
+    await _note(tx, kind, concept.id, avatar_id, concept, also)
+
+
+async def _insert_counterexample(tx: Transaction, concept: Concept, avatar: NewAvatar) -> int:
+    """People press "Wrong" often and want no bookkeeping: the oldest make room."""
+    same = [known for known in concept.avatars if known.role is Role.COUNTEREXAMPLE]
+    for oldest in same[: max(0, len(same) - tx.limits.counterexamples + 1)]:
+        await tx.db.execute("DELETE FROM avatars WHERE id = ?", (oldest.id,))
+        tx.leaves_traces = True
+    return await _insert_avatar(tx, concept.id, avatar, Role.COUNTEREXAMPLE)
 
 
 async def _remove_avatar(tx: Transaction, change: RemoveAvatar) -> None:
@@ -136,7 +163,7 @@ async def _remove_avatar(tx: Transaction, change: RemoveAvatar) -> None:
         others = [avatar for avatar in concept.avatars if avatar.id != change.avatar_id]
         if not any(avatar.role is Role.AVATAR for avatar in others):
             raise ConceptError(
-                f"This is the only photo of {concept.name}. Add another first, or forget {concept.name}."
+                _("This is the only photo of {name}. Add another first, or forget {name}.").format(name=concept.name)
             )
         await tx.db.execute("DELETE FROM avatars WHERE id = ?", (change.avatar_id,))
         await tx.db.execute("UPDATE concepts SET updated_at = ? WHERE id = ?", (tx.now, concept_id))
@@ -156,17 +183,18 @@ async def _forget(tx: Transaction, change: Forget) -> None:
 
 async def _undo(tx: Transaction) -> None:
     rows = await tx.db.execute_fetchall(
-        "SELECT kind, concept_id, avatar_id, name, category, info, updated_at FROM journal WHERE owner_no = ?",
+        "SELECT kind, concept_id, avatar_id, also_avatar_id, name, category, info, updated_at FROM journal"
+        " WHERE owner_no = ?",
         (tx.owner_no,),
     )
-    for kind_name, concept_id, avatar_id, name, category, info, updated_at in rows:
+    for kind_name, concept_id, avatar_id, also, name, category, info, updated_at in rows:
         kind = UndoneKind(kind_name)
         concept = await tx.own_concept(concept_id)
         tx.undone = Undone(kind, concept_id, concept.name)
         if kind is UndoneKind.REMEMBER:
             await tx.db.execute("DELETE FROM concepts WHERE id = ?", (concept_id,))
         else:
-            await tx.db.execute("DELETE FROM avatars WHERE id = ?", (avatar_id,))
+            await tx.db.execute("DELETE FROM avatars WHERE id IN (?, ?)", (avatar_id, also))
             await _set_words(tx, concept_id, name, category, info, updated_at)
         await _close_journal(tx)
         tx.leaves_traces = kind is not UndoneKind.EDIT
@@ -224,13 +252,18 @@ async def _insert_avatar(tx: Transaction, concept_id: int, avatar: NewAvatar, ro
 
 
 async def _note(
-    tx: Transaction, kind: UndoneKind, concept_id: int, avatar_id: int | None = None, before: Concept | None = None
+    tx: Transaction,
+    kind: UndoneKind,
+    concept_id: int,
+    avatar_id: int | None = None,
+    before: Concept | None = None,
+    also: int | None = None,
 ) -> None:
     """Writes the journal: what `Undo` needs to take this change back."""
     words = (before.name, before.category, before.info, before.updated_at.timestamp()) if before else (None,) * 4
     await tx.db.execute(
-        "INSERT OR REPLACE INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (tx.owner_no, kind, concept_id, avatar_id, *words),
+        "INSERT OR REPLACE INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (tx.owner_no, kind, concept_id, avatar_id, *words, also),
     )
 
 

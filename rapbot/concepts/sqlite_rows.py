@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import aiosqlite
-import numpy as np
 
 from rapbot.concepts.concept import Avatar, Concept, Role
+from rapbot.concepts.faiss_bytes import write_flat_index
+from rapbot.concepts.sqlite_places import OWNER_OF
 from rapbot.concepts.store import Collection, KeyTable
+from rapbot.concepts.visible import Card, IndexRow
 from rapbot.messages import Box
 
 Row = Sequence[Any]
@@ -36,7 +38,8 @@ class CollectionRows:
 
 async def current_revision(db: aiosqlite.Connection, owner: str) -> tuple[int | None, int]:
     """(number of the owner, or None for a stranger; revision)."""
-    for owner_no, revision in await db.execute_fetchall("SELECT no, revision FROM owners WHERE id = ?", (owner,)):
+    rows = await db.execute_fetchall(f"SELECT no, revision FROM owners WHERE no = {OWNER_OF}", (owner,))
+    for owner_no, revision in rows:
         return owner_no, revision
     ((revision,),) = await db.execute_fetchall("SELECT value FROM counters WHERE name = 'erased'")
     return None, revision
@@ -62,38 +65,35 @@ async def read_concept(db: aiosqlite.Connection, owner: str, concept_id: int) ->
 
 def collection(owner: str, rows: CollectionRows, encoder: str) -> Collection:
     """Pure work on rows: some milliseconds for a thousand concepts, so the store does it off the event loop."""
-    avatars: dict[int, list[Avatar]] = {}
-    by_id: dict[int, Avatar] = {}
-    for row in rows.avatars:
-        avatar = _avatar(row)
-        by_id[avatar.id] = avatar
-        avatars.setdefault(avatar.concept_id, []).append(avatar)
-    concepts = tuple(_concept(owner, row, avatars.get(row[0], ())) for row in rows.concepts)
-    return Collection(owner, rows.revision, concepts, _key_table(rows.keys, by_id, encoder))
+    cards = tuple(Card(number, name, category, info) for number, name, category, info, _, _ in rows.concepts)
+    keys = _key_table(rows.keys, rows.avatars, encoder)
+    return Collection(owner, rows.revision, cards, keys, _maker(owner, rows.concepts, rows.avatars))
 
 
-def _key_table(rows: Iterable[Row], avatars: dict[int, Avatar], encoder: str) -> KeyTable:
-    kept: list[Avatar] = []
+def _maker(owner: str, concepts: Iterable[Row], avatars: Iterable[Row]) -> Callable[[int], Concept]:
+    """What makes a concept of its rows when somebody asks for it, by its id."""
+    cards = {row[0]: row for row in concepts}
+    pictures: dict[int, list[Row]] = {}
+    for row in avatars:
+        pictures.setdefault(row[1], []).append(row)
+    return lambda number: _concept(owner, cards[number], map(_avatar, pictures.get(number, ())))
+
+
+def _key_table(rows: Iterable[Row], avatars: Iterable[Row], encoder: str) -> KeyTable:
+    known = {row[0]: row for row in avatars}
+    kept: list[IndexRow] = []
     blobs: list[bytes] = []
     stale: list[int] = []
     for avatar_id, blob in rows:
-        avatar = avatars[avatar_id]
+        avatar = known[avatar_id]  # id, concept_id, role, encoder
         # A key of another length cannot stand in the same table, whatever its label says.
-        if avatar.encoder != encoder or (blobs and len(blob) != len(blobs[0])):
+        if avatar[3] != encoder or (blobs and len(blob) != len(blobs[0])):
             stale.append(avatar_id)
             continue
-        kept.append(avatar)
+        kept.append(IndexRow(avatar_id, avatar[1], avatar[2] == "counterexample"))
         blobs.append(blob)
-    if not kept:
-        return KeyTable.empty(encoder, tuple(stale))
-    return KeyTable(
-        np.array([avatar.id for avatar in kept], np.int64),
-        np.array([avatar.concept_id for avatar in kept], np.int64),
-        np.array([avatar.role is Role.COUNTEREXAMPLE for avatar in kept], np.bool_),
-        np.frombuffer(b"".join(blobs), np.dtype("<f4")).reshape(len(kept), -1).astype(np.float32, copy=False),
-        encoder,
-        tuple(stale),
-    )
+    index = write_flat_index([row.avatar_id for row in kept], blobs)
+    return KeyTable(tuple(kept), index, encoder, tuple(stale))
 
 
 def _concept(owner: str, row: Row, avatars: Iterable[Avatar]) -> Concept:

@@ -6,49 +6,63 @@ derived from a collection (index, matcher of names) is cached under that revisio
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from rapbot.concepts.concept import Concept, Key, NewAvatar, Role
+from rapbot.concepts.faiss_bytes import read_flat_index
+from rapbot.concepts.visible import Card, IndexRow
 
 
 @dataclass(frozen=True, slots=True)
 class KeyTable:
     """The keys of one person, row by row, in order of avatar ids.
 
-    `avatar_ids` int64[N], `concept_ids` int64[N], `counterexample` bool[N], `keys` float32[N, D], L2-normalised,
-    all made by `encoder`. `stale` are avatars whose key another encoder made: they match nothing until they are
-    encoded again (`ReplaceKeys`).
+    `index` holds their keys as `VisibleConcepts.index` does, so that the job of somebody who sees only what is
+    their own carries these very bytes: float32[N, D], L2-normalised, all made by `encoder`. `stale` are avatars
+    whose key another encoder made: they match nothing until they are encoded again (`ReplaceKeys`).
     """
 
-    avatar_ids: npt.NDArray[np.int64]
-    concept_ids: npt.NDArray[np.int64]
-    counterexample: npt.NDArray[np.bool_]
-    keys: npt.NDArray[np.float32]
+    rows: tuple[IndexRow, ...]
+    index: bytes
     encoder: str
     stale: tuple[int, ...] = ()
 
-    @classmethod
-    def empty(cls, encoder: str, stale: tuple[int, ...] = ()) -> KeyTable:
-        no_ids = np.empty(0, np.int64)
-        return cls(no_ids, no_ids, np.empty(0, np.bool_), np.empty((0, 0), np.float32), encoder, stale)
+    @property
+    def keys(self) -> npt.NDArray[np.float32]:
+        """float32[N, D], row by row; [0, 0] when there are none. Read from `index` at every use."""
+        return read_flat_index(self.index)[0]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Collection:
-    """Everything one person taught, at one revision; `concepts` in the order they were taught."""
+    """Everything one person taught, at one revision; `cards` and `concepts` in the order they were taught.
+
+    Opening a collection makes no `Concept`: a thousand of them with their avatars and dates take longer than all
+    the rest. `make_concept` makes the one of an id in `cards`; whoever needs only words takes `cards`.
+    """
 
     owner: str
     revision: int
-    concepts: tuple[Concept, ...]
+    cards: tuple[Card, ...]
     keys: KeyTable
+    make_concept: Callable[[int], Concept] = field(repr=False)
+
+    @cached_property
+    def concepts(self) -> tuple[Concept, ...]:
+        """All of them, made at the first use (about 6 ms for a thousand); any thread may ask."""
+        return tuple(self.make_concept(card.concept_id) for card in self.cards)
 
     def concept(self, concept_id: int) -> Concept | None:
-        return next((concept for concept in self.concepts if concept.id == concept_id), None)
+        """That one alone, or None when this person has none of that id."""
+        known = any(card.concept_id == concept_id for card in self.cards)
+        return self.make_concept(concept_id) if known else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +92,8 @@ class AddAvatar:
     concept_id: int
     avatar: NewAvatar
     role: Role = Role.AVATAR
+    not_of: int | None = None
+    """The same picture becomes a counterexample of this concept as well: one correction, one step of undo."""
 
 
 @dataclass(frozen=True, slots=True)

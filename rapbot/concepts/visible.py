@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
+
+# Card and IndexRow are tuples because a thousand of each are made whenever an index is opened: a third of the time.
 
 
-@dataclass(frozen=True, slots=True)
-class Card:
+class Card(NamedTuple):
     """A visible concept, as the prompt needs it."""
 
     concept_id: int
@@ -16,8 +18,7 @@ class Card:
     owner_name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class IndexRow:
+class IndexRow(NamedTuple):
     """What an id of the FAISS index stands for."""
 
     avatar_id: int

@@ -58,9 +58,25 @@ def _label(pen: ImageDraw.ImageDraw, size: tuple[int, int], box: Box, text: str,
     x = max(0, min(left, size[0] - width - 2 * pad))
     y = top - height - 2 * pad if top - height - 2 * pad >= 0 else top
     pen.rectangle((x, y, x + width + 2 * pad, y + height + 2 * pad), fill=colour)
-    across = float(x + pad)
+    _write(pen, pieces, (x + pad, y + pad + height // 2), "white")
+
+
+def fitting_text(pen: ImageDraw.ImageDraw, text: str, at: tuple[int, int], width: int, height: int) -> None:
+    """One line of `height` pixels in black with its top left `at`, shortened to `width` pixels."""
+    pieces = _pieces(text, height)
+    while len(text) > 1 and sum(font.getlength(part) for part, font in pieces) > width:
+        text = text.rstrip("…")[:-1] + "…"
+        pieces = _pieces(text, height)
+    _write(pen, pieces, (at[0], at[1] + height // 2), "black")
+
+
+def _write(
+    pen: ImageDraw.ImageDraw, pieces: list[tuple[str, ImageFont.FreeTypeFont]], at: tuple[int, int], colour: str
+) -> None:
+    """`at` is the left end of the line's middle."""
+    across = float(at[0])
     for part, font in pieces:
-        pen.text((across, y + pad + height // 2), part, fill="white", font=font, anchor="lm")
+        pen.text((across, at[1]), part, fill=colour, font=font, anchor="lm")
         across += font.getlength(part)
 
 

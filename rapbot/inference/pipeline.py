@@ -50,11 +50,19 @@ class _Work:
 
     job: Job
     picture: Image.Image | None = None
+    known: AvatarKeys | None = None
+    """The job's concepts, once they were needed."""
     perception: Perception | None = None
     scene: Scene | None = None
     answer: Answer | None = None
     failure: Failure | None = None
     timings: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    def avatars(self) -> AvatarKeys:
+        """Read out of the job once, to look and to compare."""
+        if self.known is None:
+            self.known = AvatarKeys.read(self.job.concepts)
+        return self.known
 
 
 class RapPipeline:
@@ -127,7 +135,7 @@ class RapPipeline:
         if not pictures:
             return
         with _timed(fresh, "look"):
-            seen = self._eyes.look(pictures, [_target(work.job) for work in fresh])
+            seen = self._eyes.look(pictures, [_target(work) for work in fresh])
         for work, picture, view in zip(fresh, pictures, seen, strict=True):
             work.perception = Perception(picture.width, picture.height, view.regions, view.keys)
             if work.job.photo is not None:
@@ -144,7 +152,7 @@ class RapPipeline:
             seen = work.perception
             with _timed([work], "retrieve"):
                 sightings, candidates = retrieve(
-                    seen.keys, seen.regions, job.concepts, job.mentioned, self._models.rules
+                    seen.keys, seen.regions, work.avatars(), job.mentioned, self._models.rules
                 )
             work.scene = Scene(seen.width, seen.height, seen.regions, sightings, candidates)
 
@@ -188,10 +196,10 @@ class RapPipeline:
             work.answer = replace(work.answer, picture=draw_sightings(work.picture, work.scene.sightings))
 
 
-def _target(job: Job) -> Target:
+def _target(work: _Work) -> Target:
     """What to look for in the photo of this job. An avatar's own photo is looked at without prejudice."""
-    categories = tuple(sorted({card.category for card in job.concepts.cards}))
-    return Target(categories, AvatarKeys.read(job.concepts).positive)
+    categories = tuple(sorted({card.category for card in work.job.concepts.cards}))
+    return Target(categories, work.avatars().positive)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from rapbot.errors import Busy, InferenceError, RapbotError
+from rapbot.i18n import _
 from rapbot.inference.job import Answer, Job
 from rapbot.messages import Progress, ProgressListener, Stage
 
@@ -52,13 +53,13 @@ class JobQueue:
         self._server = asyncio.create_task(self._serve(), name="job-queue")
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, *_exc: object) -> None:
         if self._server is not None:
             self._server.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._server
         for waiting in self._take(len(self)):
-            _fail(waiting, InferenceError("rapbot is stopping; please send that again later."))
+            _fail(waiting, InferenceError(_("rapbot is stopping; please send that again later.")))
 
     def __len__(self) -> int:
         return sum(len(line) for line in self._lines.values())
@@ -66,9 +67,13 @@ class JobQueue:
     async def submit(self, job: Job, listener: ProgressListener | None = None) -> Answer:
         """The worker's answer. Raises Busy when too much waits, or the error that the job met."""
         if len(self) >= self._size:
-            raise Busy("I have too much to do right now. Please try again in a minute.")
+            raise Busy(_("I have too much to do right now. Please try again in a minute."))
         if len(self._lines.get(job.person, ())) >= self._per_person:
-            raise Busy(f"You already have {self._per_person} messages waiting. Please wait for some answers first.")
+            raise Busy(
+                _("You already have {count} messages waiting. Please wait for some answers first.").format(
+                    count=self._per_person
+                )
+            )
         waiting = _Waiting(job, listener)
         self._lines.setdefault(job.person, deque()).append(waiting)
         self._tell_positions()
@@ -123,7 +128,7 @@ class JobQueue:
             results = await self._runner.run([w.job for w in batch], listeners)
         except asyncio.CancelledError:
             for waiting in batch:
-                _fail(waiting, InferenceError("rapbot is stopping; please send that again later."))
+                _fail(waiting, InferenceError(_("rapbot is stopping; please send that again later.")))
             raise
         except Exception as error:  # the queue must outlive whatever the runner does
             failure = error if isinstance(error, RapbotError) else InferenceError("Something broke inside me. Sorry!")

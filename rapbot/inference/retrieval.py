@@ -8,13 +8,13 @@ crop, whatever the number of concepts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from rapbot.inference.job import Candidate, Card, IndexRow, Region, VisibleConcepts
+from rapbot.concepts.faiss_bytes import read_flat_index
+from rapbot.inference.job import Candidate, Card, Region, VisibleConcepts
 from rapbot.messages import Box, Sighting
 
 Floats = npt.NDArray[np.float32]
@@ -55,78 +55,61 @@ class RetrievalRules:
 
 @dataclass(frozen=True, slots=True)
 class AvatarKeys:
-    """The avatars' keys taken out of the serialized index: `keys` float32[A, D], `avatars` and `columns` int64[A].
+    """The visible concepts ready to be compared: `keys` float32[A, D], `avatars` and `columns` int64[A].
 
-    `columns[i]` is the position in `concept_ids` of the concept that avatar i belongs to.
+    `columns[i]` is the position in `cards` of the concept that avatar i belongs to.
     """
 
     keys: Floats
     avatars: Integers
     columns: Integers
     counterexample: Flags
-    concept_ids: tuple[int, ...] = field(default=())
+    cards: tuple[Card, ...]
 
     @classmethod
     def read(cls, concepts: VisibleConcepts) -> AvatarKeys:
         """The keys of all avatars whose concept has a card; rows and cards that stand alone are left out."""
-        vectors, ids = _vectors(concepts.index)
-        rows: dict[int, IndexRow] = {row.avatar_id: row for row in concepts.rows}
-        column = {card.concept_id: i for i, card in enumerate(concepts.cards)}
-        kept = [i for i, avatar in enumerate(ids) if avatar in rows and rows[avatar].concept_id in column]
-        found = [rows[ids[i]] for i in kept]
-        return cls(
-            keys=vectors[kept],
-            avatars=np.array([row.avatar_id for row in found], np.int64),
-            columns=np.array([column[row.concept_id] for row in found], np.int64),
-            counterexample=np.array([row.counterexample for row in found], np.bool_),
-            concept_ids=tuple(column),
-        )
+        keys, avatars = read_flat_index(concepts.index)
+        cards = {card.concept_id: card for card in concepts.cards}
+        column = {concept: i for i, concept in enumerate(cards)}
+        column_of = {row.avatar_id: column.get(row.concept_id, -1) for row in concepts.rows}
+        against = {row.avatar_id for row in concepts.rows if row.counterexample}
+        ids = avatars.tolist()
+        columns = np.array([column_of.get(avatar, -1) for avatar in ids], np.int64)
+        counterexample = np.array([avatar in against for avatar in ids], np.bool_)
+        known = columns >= 0
+        if not known.all():  # rare; otherwise the keys need no second copy
+            keys, avatars, columns, counterexample = keys[known], avatars[known], columns[known], counterexample[known]
+        return cls(keys, avatars, columns, counterexample, tuple(cards.values()))
 
     @property
     def positive(self) -> Floats:
         """float32[P, D]: keys of true avatars only."""
-        return self.keys[~self.counterexample]
-
-
-def _vectors(index: bytes) -> tuple[Floats, list[int]]:
-    """float32[N, D] and N ids of `faiss.serialize_index(IndexIDMap2(IndexFlatL2))`."""
-    if not index:
-        return np.zeros((0, 0), np.float32), []
-    import faiss
-
-    owner = faiss.deserialize_index(np.frombuffer(index, np.uint8))  # frees everything below when it goes
-    mapped: Any = faiss.downcast_index(owner)
-    flat: Any = faiss.downcast_index(mapped.index)
-    vectors: Floats = flat.reconstruct_n(0, flat.ntotal).astype(np.float32, copy=False)
-    return vectors, [int(i) for i in faiss.vector_to_array(mapped.id_map)]
+        return self.keys[~self.counterexample] if self.counterexample.any() else self.keys
 
 
 def retrieve(
-    keys: Floats, regions: Sequence[Region], concepts: VisibleConcepts, mentioned: Sequence[int], rules: RetrievalRules
+    keys: Floats, regions: Sequence[Region], avatars: AvatarKeys, mentioned: Sequence[int], rules: RetrievalRules
 ) -> tuple[tuple[Sighting, ...], tuple[Candidate, ...]]:
     """Sightings (accepted, one per concept, best first) and candidates (best first, the rejected ones with the reason).
 
     `keys` is float32[R, D], L2-normalised, one row per region. Each concept of `mentioned` that has
     an avatar gets a candidate, accepted or not.
     """
-    avatars = AvatarKeys.read(concepts)
-    if not len(regions) or not len(avatars.positive):
+    if not len(regions) or avatars.counterexample.all():
         return (), ()
     match = _match(keys, regions, avatars, rules)
     best_region = match.confidence.argmax(axis=0)
     best = match.confidence[best_region, np.arange(best_region.size)]
-    wanted = {avatars.concept_ids.index(c) for c in mentioned if c in avatars.concept_ids}
+    wanted = {column for column, card in enumerate(avatars.cards) if card.concept_id in mentioned}
     near = [int(c) for c in np.argsort(-best, kind="stable") if match.known[c]]
     accepted = [c for c in near if best[c] >= 0.5]
     put_forward = _put_forward(match, rules)
     rejected = [c for c in near if best[c] < 0.5 and c in put_forward][: rules.shown]
     listed = set(accepted) | set(rejected) | (wanted & set(near))
-    candidates = tuple(_candidate(match, avatars, int(best_region[c]), c) for c in near if c in listed)
-    cards = {card.concept_id: card for card in concepts.cards}
-    sightings = tuple(
-        _sighting(candidate, regions, cards[candidate.concept_id]) for candidate in candidates if candidate.accepted
-    )
-    return sightings, candidates
+    found = [(_candidate(match, avatars, int(best_region[c]), c), avatars.cards[c]) for c in near if c in listed]
+    sightings = tuple(_sighting(candidate, regions, card) for candidate, card in found if candidate.accepted)
+    return sightings, tuple(candidate for candidate, _ in found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +170,7 @@ def _shared(boxes: Sequence[Box]) -> Floats:
 
 def _nearest(distances: Floats, avatars: AvatarKeys, among: Flags) -> tuple[Floats, Integers]:
     """Distance [R, C] to the nearest avatar of each concept (_NOWHERE without any) and that avatar's id [R, C]."""
-    shape = (distances.shape[0], len(avatars.concept_ids))
+    shape = (distances.shape[0], len(avatars.cards))
     nearest = np.full(shape, _NOWHERE, np.float32)
     which = np.zeros(shape, np.int64)
     chosen = np.flatnonzero(among)
@@ -215,7 +198,7 @@ def _candidate(match: _Match, avatars: AvatarKeys, region: int, column: int) -> 
         reason = YOU_SAID_NO if match.vetoed[region, column] else reason
     return Candidate(
         region=region,
-        concept_id=avatars.concept_ids[column],
+        concept_id=avatars.cards[column].concept_id,
         avatar_id=int(match.avatar[region, column]),
         distance=float(match.distance[region, column]),
         confidence=confidence,

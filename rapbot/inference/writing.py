@@ -73,7 +73,7 @@ def write_answers(
 
 def _defused(job: Job) -> Job:
     """The job with cards of plain words: a card is quoted to others, so it must not link, tag or mention."""
-    cards = tuple(replace(card, info=clean(_TAG.sub(" ", card.info))) for card in job.concepts.cards)
+    cards = tuple(card._replace(info=clean(_TAG.sub(" ", card.info))) for card in job.concepts.cards)
     return replace(job, concepts=replace(job.concepts, cards=cards))
 
 

@@ -1,0 +1,338 @@
+"""What the platforms share about answering: one turn from question to answer, whatever the chat.
+
+A platform gives a `Channel` (how to show something in answer to one question) and a piece of work; `Turns` keeps
+typing alive, tells the place in the queue, turns errors into a sentence, answers an edited question by editing the
+first answer, and cancels a deleted one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+from rapbot.errors import RapbotError
+from rapbot.i18n import _, ngettext, speaking
+from rapbot.logs import get_logger
+from rapbot.messages import Progress, ProgressListener, Stage
+
+_log = get_logger(__name__)
+
+Sent = TypeVar("Sent")
+"""What a platform needs to edit or delete an answer that it has sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """`data` comes back when it is pressed (at most 64 bytes: Telegram's limit); `url` opens a page instead."""
+
+    label: str
+    data: str = ""
+    url: str = ""
+    danger: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a platform shows: plain text without markup, pictures (JPEG), rows of buttons, a file to download."""
+
+    text: str
+    pictures: tuple[bytes, ...] = ()
+    buttons: tuple[tuple[Button, ...], ...] = ()
+    file: tuple[str, bytes] | None = None
+    """(file name, content)"""
+    private: bool = False
+    """Meant for the person alone: ephemeral where the platform can."""
+    replaces: bool = False
+    """Answer to a pressed button: takes the place of the message that has the button."""
+    awaits: str = ""
+    """The person's next message is awaited for this ("photo" or "text"); Telegram opens the reply field."""
+
+
+class Channel(Protocol[Sent]):
+    """How to answer one question in its place (thread, reply). Each method raises the platform's own errors."""
+
+    async def typing(self) -> None:
+        """Show that an answer is being made; it fades by itself after some seconds."""
+        ...
+
+    async def send(self, shown: Shown) -> Sent: ...
+
+    async def edit(self, sent: Sent, shown: Shown) -> Sent:
+        """Replace what `send` or `edit` gave; may give a new `Sent` where the platform cannot change its kind."""
+        ...
+
+    async def delete(self, sent: Sent) -> None: ...
+
+
+Work = Callable[[ProgressListener], Awaitable[Shown | None]]
+"""Makes the answer; None: nothing is to be said."""
+
+
+@dataclass(slots=True)
+class _Turn(Generic[Sent]):
+    task: asyncio.Task[None] | None = None
+    sent: Sent | None = None
+
+
+@dataclass(slots=True)
+class Pace:
+    """Seconds. Shorter in tests only where a test waits for exactly this."""
+
+    typing: float = 4.0
+    """Typing fades after 5 s on Telegram, 10 s on Discord."""
+    patience: float = 3.0
+    """Who waits longer than this is told their place in the queue."""
+    edits: float = 1.5
+    """At most one edit of the placeholder in this time."""
+
+
+@dataclass(slots=True)
+class Turns(Generic[Sent]):
+    """The turns of one platform. `key` names a question: chat and message."""
+
+    pace: Pace = field(default_factory=Pace)
+    kept: int = 2000
+    """How many questions are remembered for later edits."""
+    _turns: OrderedDict[str, _Turn[Sent]] = field(default_factory=OrderedDict)
+    _open: bool = True
+
+    async def answer(self, key: str, channel: Channel[Sent], work: Work, language: str | None = None) -> Sent | None:
+        """Do the work and show its answer. A question asked again (an edit) gets its first answer edited.
+
+        Returns what was sent; None when there was nothing to say or the question was deleted meanwhile.
+        """
+        turn = self._turns.setdefault(key, _Turn())
+        self._turns.move_to_end(key)
+        while len(self._turns) > self.kept:
+            self._turns.popitem(last=False)
+        if turn.task is not None:  # an edit while the first version is still being answered
+            turn.task.cancel()
+            await asyncio.wait([turn.task])
+        task = asyncio.create_task(self._run(turn, channel, work, language), name="turn")
+        turn.task = task
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        finally:
+            if turn.task is task:
+                turn.task = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error
+        return turn.sent
+
+    def knows(self, key: str) -> bool:
+        """Whether this question was answered or is being answered."""
+        return key in self._turns
+
+    def cancel(self, key: str) -> bool:
+        """The question was deleted: stop working on it. True when there was something to stop."""
+        turn = self._turns.pop(key, None)
+        return turn is not None and turn.task is not None and turn.task.cancel()
+
+    async def finish(self, grace: float) -> None:
+        """Let what runs end for at most `grace` seconds, then cancel it."""
+        running = [turn.task for turn in self._turns.values() if turn.task is not None]
+        if not running:
+            return
+        _, late = await asyncio.wait(running, timeout=grace)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late)
+
+    async def _run(self, turn: _Turn[Sent], channel: Channel[Sent], work: Work, language: str | None) -> None:
+        with speaking(language):
+            placeholder = _Placeholder(channel, self.pace, turn)
+            try:
+                async with typing(channel.typing, self.pace.typing), placeholder.shown():
+                    shown = await work(placeholder.listen)
+            except Exception as error:
+                shown = Shown(sentence(error))
+            except asyncio.CancelledError:
+                if placeholder.own:
+                    await _quietly(channel.delete(turn.sent))  # type: ignore[arg-type]
+                    turn.sent = None
+                raise
+            if shown is None:
+                if turn.sent is not None and placeholder.own:
+                    await _quietly(channel.delete(turn.sent))
+                    turn.sent = None
+                return
+            turn.sent = await (channel.send(shown) if turn.sent is None else channel.edit(turn.sent, shown))
+
+
+class _Placeholder(Generic[Sent]):
+    """One message that tells a waiting person their place in the queue, edited seldom; the answer replaces it."""
+
+    def __init__(self, channel: Channel[Sent], pace: Pace, turn: _Turn[Sent]) -> None:
+        self._channel = channel
+        self._pace = pace
+        self._turn = turn
+        self._latest: Progress | None = None
+        self._news = asyncio.Event()
+        self._telling: asyncio.Task[None] | None = None
+        self.own = False
+        """The message shown is this placeholder, not an earlier answer."""
+
+    def listen(self, progress: Progress) -> None:
+        self._latest = progress
+        self._news.set()
+
+    @asynccontextmanager
+    async def shown(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self._show(), name="placeholder")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            if self._telling is not None:  # never cut off half-way: whether a message exists must be known
+                await asyncio.wait([self._telling])
+
+    async def _show(self) -> None:
+        told = ""
+        await asyncio.sleep(self._pace.patience)
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            progress = self._latest
+            waits = progress is not None and progress.stage is Stage.QUEUED
+            # Only who waits in the queue is told: once the worker has begun, typing is enough.
+            if progress is not None and (waits or self.own):
+                text = progress_sentence(progress)
+                if text != told:
+                    told = text
+                    self._telling = asyncio.create_task(self._tell(text), name="tell")
+                    await asyncio.shield(self._telling)
+                    await asyncio.sleep(self._pace.edits)
+
+    async def _tell(self, text: str) -> None:
+        try:
+            if self._turn.sent is None:
+                self._turn.sent = await self._channel.send(Shown(text))
+                self.own = True
+            elif self.own:
+                self._turn.sent = await self._channel.edit(self._turn.sent, Shown(text))
+        except Exception as error:
+            _log.info("placeholder not shown", error=type(error).__name__)
+
+
+@asynccontextmanager
+async def typing(show: Callable[[], Awaitable[None]], every: float) -> AsyncIterator[None]:
+    """Keep "typing" on; its failures never fail the turn."""
+
+    async def keep() -> None:
+        while True:
+            await _quietly(show())
+            await asyncio.sleep(every)
+
+    task = asyncio.create_task(keep(), name="typing")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def _quietly(doing: Awaitable[object]) -> None:
+    try:
+        await doing
+    except Exception as error:
+        _log.info("not shown", error=type(error).__name__)
+
+
+def progress_sentence(progress: Progress) -> str:
+    """What a waiting person reads."""
+    match progress.stage:
+        case Stage.QUEUED if progress.position:
+            return ngettext(
+                "Waiting: {count} message before yours …", "Waiting: {count} messages before yours …", progress.position
+            ).format(count=progress.position)
+        case Stage.QUEUED:
+            return _("You are next …")
+        case Stage.LOOKING:
+            return _("Looking at the photo …")
+        case Stage.RECALLING:
+            return _("Remembering what you taught me …")
+        case Stage.WRITING:
+            return _("Writing …")
+
+
+def sentence(error: Exception) -> str:
+    """What a person reads about a failure: never a traceback. The log gets the kind of a bug and its place, no text."""
+    if isinstance(error, RapbotError):
+        return _(error.sentence)  # what the worker said comes untranslated; the rest is as it was
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    where = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else "?"
+    _log.error("turn failed", error=type(error).__name__, where=where)
+    return _("Something broke inside me. Sorry! Please try that again.")
+
+
+def split_text(text: str, limit: int, length: Callable[[str], int] = len) -> list[str]:
+    """`text` in pieces of at most `limit` by `length`, cut at the end of a line, else a sentence, else a word."""
+    pieces = []
+    rest = text.strip()
+    while length(rest) > limit:
+        end = _fitting(rest, limit, length)
+        cut = _best_cut(rest[:end])
+        pieces.append(rest[:cut].rstrip())
+        rest = rest[cut:].lstrip()
+    return [*pieces, rest] if rest or not pieces else pieces
+
+
+def utf16_length(text: str) -> int:
+    """Telegram and Discord count UTF-16 code units: an emoji is two."""
+    return len(text.encode("utf-16-le")) // 2
+
+
+def _fitting(text: str, limit: int, length: Callable[[str], int]) -> int:
+    end = min(len(text), limit)
+    while length(text[:end]) > limit:
+        end -= max(1, (length(text[:end]) - limit) // 2)
+    return end
+
+
+def _best_cut(head: str) -> int:
+    for ends in ("\n", ". ! ? 。 ！ ？ …".split(), " "):
+        at = max((head.rfind(end) + len(end) for end in ends if end in head), default=0)
+        if at > len(head) // 3:
+            return at
+    return len(head)
+
+
+class Albums(Generic[Sent]):
+    """Collects the messages of one album, which arrive one by one, until none came for `quiet` seconds."""
+
+    def __init__(self, ready: Callable[[list[Sent]], Awaitable[None]], quiet: float = 1.5) -> None:
+        self._ready = ready
+        self._quiet = quiet
+        self._albums: dict[str, list[Sent]] = {}
+        self._timers: dict[str, asyncio.Task[None]] = {}
+
+    def add(self, album: str, message: Sent) -> None:
+        self._albums.setdefault(album, []).append(message)
+        if (timer := self._timers.pop(album, None)) is not None:
+            timer.cancel()
+        self._timers[album] = asyncio.create_task(self._wait(album), name="album")
+
+    async def _wait(self, album: str) -> None:
+        await asyncio.sleep(self._quiet)
+        self._timers.pop(album)
+        await self._ready(self._albums.pop(album))
+
+    async def finish(self) -> None:
+        """Hand on at once what is still being collected."""
+        for album in list(self._timers):
+            self._timers.pop(album).cancel()
+            with contextlib.suppress(KeyError):
+                await self._ready(self._albums.pop(album))

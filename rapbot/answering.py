@@ -1,0 +1,208 @@
+"""Photos and questions: a request becomes a job, the worker's answer becomes a reply."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from dataclasses import dataclass, replace
+
+from rapbot.albums import combined
+from rapbot.concepts.mentions import Mention, find_mentions, nearest_names
+from rapbot.concepts.visibility import Sight, Visibility
+from rapbot.config import Settings
+from rapbot.conversation import AnswerRecord, ChatContext, Conversations
+from rapbot.errors import ConceptError, NameUnknown, PhotoError, RapbotError, TextError
+from rapbot.i18n import _
+from rapbot.inference.job import Job, Task, Turn
+from rapbot.inference.queue import JobQueue
+from rapbot.messages import Action, Actor, Chat, Photo, ProgressListener, Reply, Request
+from rapbot.phrases import why_sentences, without_brackets
+from rapbot.understanding import has_pronoun, understand, unknown_subject
+
+_NEEDS_PHOTO = frozenset({Task.CAPTION, Task.DESCRIBE, Task.RECOGNISE, Task.LOCATE, Task.FIND})
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Extras of a question that a program may give, a person does not: evaluation uses them."""
+
+    options: tuple[str, ...] = ()
+    about: tuple[str, ...] = ()
+    """Names of concepts the question is about even where its text does not say so."""
+    picture: bool = True
+
+
+class Answering:
+    def __init__(
+        self, visibility: Visibility, queue: JobQueue, conversations: Conversations, settings: Settings
+    ) -> None:
+        self._visibility = visibility
+        self._queue = queue
+        self._conversations = conversations
+        self._settings = settings
+
+    async def respond(self, request: Request, listener: ProgressListener | None, ask: Ask) -> Reply:
+        """Answer a free message: photo, text, or both. Raises RapbotError."""
+        if len(request.photos) > 1:
+            return await self._album(request, None, listener)
+        context = self._context(request)
+        sight = await self._visibility.of(request.actor, request.chat)
+        return await self._answer(request, context, await self._job_for(request, context, sight, ask), listener)
+
+    async def photo_task(self, request: Request, task: Task, listener: ProgressListener | None) -> Reply:
+        """One task on the photo of the request, or on the last one of the chat."""
+        if len(request.photos) > 1:
+            return await self._album(request, task, listener)
+        context = self._context(request)
+        sight = await self._visibility.of(request.actor, request.chat)
+        mentioned = await self._mentioned(request.text, sight)
+        if task is Task.FIND and mentioned:
+            task = Task.LOCATE
+        photo = request.photos[0].data if request.photos else context.photo
+        job = self.job(request.actor, task, text=request.text, photo=photo, concepts=sight.visible, mentioned=mentioned)
+        return await self._answer(request, context, job, listener)
+
+    async def why(self, actor: Actor, answer_id: str) -> Reply:
+        """Which regions were compared with which avatars, at what distance; the regions numbered on the photo."""
+        record = self.record(actor, answer_id)
+        sight = await self._visibility.of(actor, record.chat)
+        names = {card.concept_id: card.name for card in sight.visible.cards}
+        answer = await self._queue.submit(self.job(actor, Task.EXPLAIN, photo=record.photo, scene=record.scene))
+        regions = tuple(dict.fromkeys(candidate.region for candidate in record.scene.candidates))
+        sightings = tuple(s for s in record.scene.sightings if s.concept_id in names)
+        return Reply(why_sentences(record, names), answer.picture, sightings, answer_id=answer_id, regions=regions)
+
+    async def look_again(self, actor: Actor, chat: Chat, photo: Photo, answer_id: str) -> None:
+        """Make what *Why?* and *Wrong?* need anew from the photo: answers are kept in memory only."""
+        sight = await self._visibility.of(actor, chat)
+        job = self.job(actor, Task.FIND, photo=photo.data, concepts=sight.visible, picture=False)
+        answer = await self._queue.submit(job)
+        if answer.scene is not None:
+            self._conversations.keep_answer(answer_id, actor.id, chat, photo.data, answer.scene)
+
+    def record(self, actor: Actor, answer_id: str) -> AnswerRecord:
+        """Raises ConceptError when the answer is too old, or was given to somebody else."""
+        record = self._conversations.answer(answer_id, actor.id)
+        if record is None:
+            raise ConceptError(_("That answer is too old: I don't keep photos. Please send the photo again."))
+        return record
+
+    def job(self, actor: Actor, task: Task, **fields: object) -> Job:
+        """Raises PhotoError when the photo is too large."""
+        photo = fields.get("photo")
+        limit = self._settings.limits.photo_megabytes
+        if isinstance(photo, bytes) and len(photo) > limit * 1_000_000:
+            raise PhotoError(
+                _("That photo has {size:.0f} MB; I take up to {limit:.0f} MB.").format(
+                    size=len(photo) / 1e6, limit=limit
+                )
+            )
+        job = Job(uuid.uuid4().hex, actor.id, task, deadline=self._settings.worker.deadline_s)
+        return replace(job, **fields)  # type: ignore[arg-type]
+
+    def _context(self, request: Request) -> ChatContext:
+        return self._conversations.context(request.chat.id, request.actor.id)
+
+    async def _album(self, request: Request, task: Task | None, listener: ProgressListener | None) -> Reply:
+        """Every photo by itself (the worker takes them as one batch), then one answer for the whole."""
+        singles = [replace(request, photos=(photo,)) for photo in request.photos]
+        last = len(singles) - 1
+        answers = await asyncio.gather(
+            *(
+                self.respond(single, listener if n == last else None, Ask())
+                if task is None
+                else self.photo_task(single, task, listener if n == last else None)
+                for n, single in enumerate(singles)
+            ),
+            return_exceptions=True,
+        )
+        for answer in answers:
+            if isinstance(answer, BaseException) and not isinstance(answer, RapbotError):
+                raise answer
+        return combined([answer for answer in answers if isinstance(answer, Reply | RapbotError)])
+
+    async def _job_for(self, request: Request, context: ChatContext, sight: Sight, ask: Ask) -> Job:
+        text = request.text.strip()
+        limit = self._settings.limits.text_characters
+        if len(text) > limit:
+            raise TextError(_("That is {count} characters; I read up to {limit}.").format(count=len(text), limit=limit))
+        if not text and not request.photos:
+            raise TextError(_("Send me a photo, or ask me something."))
+        mentions = [m for m in await self._mentions(text, sight) if m.certain]
+        mentioned = _meant(text, mentions, sight)
+        mentioned += tuple(
+            c.concept_id for c in sight.visible.cards if c.name in ask.about and c.concept_id not in mentioned
+        )
+        wish = understand(text, tuple((m.start, m.end) for m in mentions))
+        if not mentioned:
+            _refuse_unknown(text, sight)
+            if has_pronoun(text):
+                known = {card.concept_id for card in sight.visible.cards}
+                mentioned = tuple(s for s in context.subjects[:1] if s in known)
+        photo = request.photos[0].data if request.photos else None
+        if photo is None and (wish.task in _NEEDS_PHOTO or wish.about_picture):
+            photo = context.photo
+        task = wish.task
+        if task is Task.LOCATE and photo is None:
+            task = Task.QUESTION  # "where is Lala?" without any photo: perhaps the card knows
+        return self.job(
+            request.actor,
+            task,
+            text=text,
+            photo=photo,
+            concepts=sight.visible,
+            mentioned=mentioned,
+            history=context.turns,
+            options=ask.options,
+            picture=ask.picture,
+        )
+
+    async def _mentioned(self, text: str, sight: Sight) -> tuple[int, ...]:
+        return _meant(text, [m for m in await self._mentions(text, sight) if m.certain], sight)
+
+    async def _mentions(self, text: str, sight: Sight) -> list[Mention]:
+        """Which concepts the text names; in a thread, because a matcher of many new names takes over 20 ms to build."""
+        return await asyncio.to_thread(find_mentions, text, sight.names)
+
+    async def _answer(
+        self, request: Request, context: ChatContext, job: Job, listener: ProgressListener | None
+    ) -> Reply:
+        if job.photo is None and job.task in _NEEDS_PHOTO:
+            raise PhotoError(_("Which photo? Please send me one with that."))
+        answer = await self._queue.submit(job, listener)
+        if request.photos and job.photo is not None:
+            context.photo = job.photo
+        answer_id = None
+        actions: tuple[Action, ...] = ()
+        if answer.scene is not None and job.photo is not None:
+            answer_id = job.id[:16]
+            self._conversations.keep_answer(answer_id, request.actor.id, request.chat, job.photo, answer.scene)
+            actions = (Action.WRONG, Action.WHY) if answer.scene.candidates else ()
+        text = without_brackets(answer.text, job)
+        sightings = answer.scene.sightings if answer.scene else ()
+        seen = tuple(s.concept_id for s in sightings)
+        context.subjects = tuple(dict.fromkeys((*job.mentioned, *answer.named, *seen))) or context.subjects
+        if job.text:
+            self._conversations.add_turn(context, Turn(job.text, text))
+        return Reply(
+            text,
+            answer.picture,
+            sightings=sightings,
+            actions=actions,
+            answer_id=answer_id,
+            named=answer.named,
+            option_scores=answer.option_scores,
+            timings=answer.timings,
+        )
+
+
+def _meant(text: str, mentions: list[Mention], sight: Sight) -> tuple[int, ...]:
+    """Concept ids, first named first; a name that several people share in this group means all of them."""
+    meant = (other for m in mentions for other in sight.namesakes(m.concept_id, text[m.start : m.end]))
+    return tuple(dict.fromkeys(meant))
+
+
+def _refuse_unknown(text: str, sight: Sight) -> None:
+    name = unknown_subject(text)
+    if name is not None:
+        raise NameUnknown(name, nearest_names(name, [known for _id, known in sight.names]))

@@ -1,0 +1,176 @@
+"""Groups and linked accounts in the same SQLite file as the concepts: a share can never outlive its concept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+import aiosqlite
+
+from rapbot.concepts.places import SharedConcept
+from rapbot.errors import ConceptError, Gone
+from rapbot.i18n import _
+
+OWNER_OF = "COALESCE((SELECT owner_no FROM identities WHERE id = ?1), (SELECT no FROM owners WHERE id = ?1))"
+"""SQL for the number of the memory that a person (parameter 1) uses: their own, or the one they are linked to."""
+
+
+class Connections(Protocol):
+    """What of `SqliteConceptStore` is used here."""
+
+    async def fetch(self, statement: str, parameters: Sequence[Any] = ()) -> list[Sequence[Any]]: ...
+
+    def transaction(self) -> AbstractAsyncContextManager[aiosqlite.Connection]: ...
+
+
+class SqlitePlaces:
+    """A `PlaceStore`."""
+
+    def __init__(self, database: Connections) -> None:
+        self._database = database
+
+    async def shares(self, chat: str) -> tuple[SharedConcept, ...]:
+        rows = await self._database.fetch(
+            "SELECT concept_id, person, person_name FROM shares WHERE chat = ? ORDER BY concept_id", (chat,)
+        )
+        return tuple(SharedConcept(*row) for row in rows)
+
+    async def shared_by(self, person: str) -> tuple[tuple[str, SharedConcept], ...]:
+        rows = await self._database.fetch(
+            "SELECT chat, concept_id, person, person_name FROM shares JOIN concepts ON id = concept_id"
+            f" WHERE owner_no = {OWNER_OF} ORDER BY chat, concept_id",
+            (person,),
+        )
+        return tuple((str(chat), SharedConcept(*share)) for chat, *share in rows)
+
+    async def share(self, chat: str, shared: SharedConcept) -> None:
+        async with self._database.transaction() as db:
+            own = await db.execute_fetchall(
+                f"SELECT 1 FROM concepts WHERE owner_no = {OWNER_OF} AND id = ?2", (shared.person, shared.concept_id)
+            )
+            if not own:
+                raise Gone("concept")
+            await db.execute(
+                "INSERT OR REPLACE INTO shares VALUES (?, ?, ?, ?)",
+                (chat, shared.concept_id, shared.person, shared.person_name),
+            )
+
+    async def unshare(self, chat: str, person: str, concept_id: int | None = None) -> tuple[int, ...]:
+        # A linked account may take back what the other account of the same person shared here.
+        mine = (
+            f"chat = ?2 AND (person = ?1 OR concept_id IN (SELECT id FROM concepts WHERE owner_no = {OWNER_OF}))"
+            " AND (?3 IS NULL OR concept_id = ?3)"
+        )
+        async with self._database.transaction() as db:
+            rows = await db.execute_fetchall(
+                f"DELETE FROM shares WHERE {mine} RETURNING concept_id", (person, chat, concept_id)
+            )
+        return tuple(int(row[0]) for row in rows)
+
+    async def close_chat(self, chat: str) -> None:
+        async with self._database.transaction() as db:
+            await db.execute("DELETE FROM shares WHERE chat = ?", (chat,))
+            await db.execute("DELETE FROM chats WHERE id = ?", (chat,))
+
+    async def move_chat(self, old: str, new: str) -> None:
+        async with self._database.transaction() as db:
+            await db.execute("UPDATE OR REPLACE shares SET chat = ? WHERE chat = ?", (new, old))
+            await db.execute("UPDATE OR REPLACE chats SET id = ? WHERE id = ?", (new, old))
+
+    async def photo_mode(self, chat: str) -> str | None:
+        rows = await self._database.fetch("SELECT photos FROM chats WHERE id = ?", (chat,))
+        return str(rows[0][0]) if rows else None
+
+    async def set_photo_mode(self, chat: str, mode: str) -> None:
+        async with self._database.transaction() as db:
+            await db.execute("INSERT OR REPLACE INTO chats VALUES (?, ?)", (chat, mode))
+
+    async def identities(self, person: str) -> tuple[str, ...]:
+        rows = await self._database.fetch(
+            f"SELECT id FROM owners WHERE no = {OWNER_OF}"
+            f" UNION SELECT id FROM identities WHERE owner_no = {OWNER_OF} UNION SELECT ?1",
+            (person,),
+        )
+        return tuple(str(row[0]) for row in rows)
+
+    async def offer_link(self, person: str, digest: bytes, expires_at: float) -> None:
+        async with self._database.transaction() as db:
+            await db.execute("DELETE FROM link_codes WHERE person = ?", (person,))
+            await db.execute("INSERT INTO link_codes VALUES (?, ?, ?)", (digest, person, expires_at))
+
+    async def link(self, person: str, digest: bytes, now: float) -> str:
+        async with self._database.transaction() as db:
+            await db.execute("DELETE FROM link_codes WHERE expires_at < ?", (now,))
+            rows = await _rows(db, "SELECT person FROM link_codes WHERE digest = ?", digest)
+            if not rows:
+                raise ConceptError(
+                    _("I don't know that code. A code works once, for ten minutes: get a new one with /link.")
+                )
+            other = str(rows[0][0])
+            # An account that was never used has no memory of its own yet.
+            into, mine = await _memory(db, other), await _memory(db, person)
+            if into == mine:
+                raise ConceptError(_("Those two accounts share one memory already."))
+            both = await _rows(
+                db,
+                "SELECT a.name FROM concepts a JOIN concepts b ON a.folded = b.folded"
+                " WHERE a.owner_no = ? AND b.owner_no = ?",
+                mine,
+                into,
+            )
+            if both:
+                raise ConceptError(
+                    _("Both of your accounts know {name}. Rename or forget one of them first.").format(name=both[0][0])
+                )
+            await _move(db, mine, into, "1")
+            # Whoever was linked to this account comes along.
+            await db.execute("UPDATE identities SET owner_no = ? WHERE owner_no = ?", (into, mine))
+            await db.execute("INSERT OR REPLACE INTO identities SELECT id, ? FROM owners WHERE no = ?", (into, mine))
+            await db.execute("DELETE FROM link_codes WHERE digest = ?", (digest,))
+        return other
+
+    async def unlink(self, person: str) -> bool:
+        async with self._database.transaction() as db:
+            shared = await _memory(db, person)
+            linked = [str(row[0]) for row in await _rows(db, "SELECT id FROM identities WHERE owner_no = ?", shared)]
+            leaving = [person] if person in linked else linked
+            for account in leaving:
+                await db.execute("DELETE FROM identities WHERE id = ?", (account,))
+                await _move(db, shared, await _memory(db, account), "taught_by = ?3", account)
+        return bool(leaving)
+
+
+async def _rows(db: aiosqlite.Connection, statement: str, *parameters: Any) -> list[Any]:
+    return list(await db.execute_fetchall(statement, parameters))
+
+
+async def _memory(db: aiosqlite.Connection, person: str) -> int:
+    """The number of the memory that this person uses, made when there is none."""
+    await db.execute("INSERT OR IGNORE INTO owners (id, revision) VALUES (?, 0)", (person,))
+    ((number,),) = await _rows(db, f"SELECT {OWNER_OF}", person)
+    return int(number)
+
+
+async def _move(db: aiosqlite.Connection, old: int, new: int, which: str, *parameters: Any) -> None:
+    """Concepts with their avatars and keys change their owner; both memories get a new revision."""
+    await db.execute("PRAGMA defer_foreign_keys = ON")  # rows of three tables change one after the other
+    # Taught before anybody was linked: by the account whose memory it was.
+    await db.execute(
+        "UPDATE concepts SET taught_by = (SELECT id FROM owners WHERE no = owner_no)"
+        " WHERE owner_no IN (?, ?) AND taught_by IS NULL",
+        (old, new),
+    )
+    concepts = f"SELECT id FROM concepts WHERE owner_no = ?1 AND {which}"
+    moved = [row[0] for row in await _rows(db, f"{concepts} AND ?2 IS NOT NULL", old, new, *parameters)]
+    for concept in moved:
+        avatars = "SELECT id FROM avatars WHERE concept_id = ?"
+        await db.execute(
+            f"UPDATE keys SET owner_no = ? WHERE owner_no = ? AND avatar_id IN ({avatars})", (new, old, concept)
+        )
+        await db.execute("UPDATE avatars SET owner_no = ? WHERE concept_id = ?", (new, concept))
+        await db.execute("UPDATE concepts SET owner_no = ? WHERE id = ?", (new, concept))
+    # What the last change was is not clear any more for either.
+    await db.execute("DELETE FROM journal WHERE owner_no IN (?, ?)", (old, new))
+    ((revision,),) = await _rows(db, "UPDATE counters SET value = value + 1 WHERE name = 'revision' RETURNING value")
+    await db.execute("UPDATE owners SET revision = ? WHERE no IN (?, ?)", (revision, old, new))
