@@ -6,25 +6,20 @@ need in `Button.data`, so they still work after a restart.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-
 from rapidfuzz import fuzz, process
 
+from adapters.cards import Cards
+from adapters.corrections import Corrections
+from adapters.corrections import PhotoLoader as PhotoLoader
 from adapters.delivery import Button, Shown
-from adapters.press import Press, button
+from adapters.press import Press, button, number_of
 from rapbot.assistant import Assistant
 from rapbot.commands import Where, handle, known_name, mode_sentence, parse
-from rapbot.concepts.concept import Concept, Role
-from rapbot.contact_sheet import contact_sheet
+from rapbot.concepts.concept import Concept
 from rapbot.errors import ConceptError
 from rapbot.groups import PhotoMode
-from rapbot.i18n import _, ngettext
-from rapbot.messages import Action, Actor, Chat, ChatKind, Photo, ProgressListener, Reply, Request
-from rapbot.phrases import card_sentence
-
-PhotoLoader = Callable[[], Awaitable[Photo | None]]
-"""Fetches the photo of the question again from the platform; None when the platform has it no more."""
+from rapbot.i18n import _
+from rapbot.messages import Action, Actor, Chat, ChatKind, ProgressListener, Reply, Request
 
 PRIVATE_COMMANDS = frozenset({"concepts", "show", "mydata", "forgetme", "link", "unlink", "undo", "edit"})
 """Their answers are for the person alone: ephemeral on Discord, in the private chat on Telegram."""
@@ -32,19 +27,14 @@ PRIVATE_COMMANDS = frozenset({"concepts", "show", "mydata", "forgetme", "link", 
 IN_PRIVATE = frozenset({Where.ANYWHERE, Where.CHAT})
 IN_GROUPS = frozenset(Where)
 
-_PAGE = 6
-"""Concepts on one page of /concepts."""
-_NAMES = 8
-"""Names to choose from in *Wrong?*."""
-_WHOLE = 0
-"""The scene of a photo starts with the whole picture."""
-
 
 class Desk:
     """One for each running platform."""
 
     def __init__(self, assistant: Assistant) -> None:
         self._assistant = assistant
+        self._cards = Cards(assistant)
+        self._corrections = Corrections(assistant, self._cards)
 
     async def message(
         self, request: Request, listener: ProgressListener | None = None, *, unasked: bool = False
@@ -64,17 +54,17 @@ class Desk:
             case "start":
                 return await self.message(_with_text(request, (rest and f"/{rest}") or "/help"), listener)
             case "concepts":
-                return await self._page(request.actor, 0)
+                return await self._cards.page(request.actor, 0)
             case "show" if rest:
-                return await self._card(request.actor, await self.card(request.actor, rest))
+                return await self._cards.card(request.actor, await self.card(request.actor, rest))
             case "forget" if rest:
-                return self._ask_forget(request.actor, await self.card(request.actor, rest))
+                return self._cards.ask_forget(request.actor, await self.card(request.actor, rest))
             case "edit" if rest:
                 known, words = await known_name(self._assistant, request, rest)
                 if not words:
-                    return self._edit_menu(request.actor, await self.card(request.actor, known))
+                    return self._cards.edit_menu(request.actor, await self.card(request.actor, known))
             case "forgetme":
-                return self._ask_forget_me(request.actor)
+                return self._cards.ask_forget_me(request.actor)
             case "settings" if group and request.admin and not rest:
                 return await self._settings(request.chat)
         reply = await handle(self._assistant, request, listener, IN_GROUPS if group else IN_PRIVATE)
@@ -97,36 +87,36 @@ class Desk:
         press = Press.read(data)
         if press.kind == "mode":
             return await self._set_mode(chat, press.words[0], admin)
-        if press.person != _local(actor):
+        if press.person != number_of(actor):
             raise ConceptError(_("That button is for the person who asked."))
         match press.kind, *press.words:
             case "why", answer_id:
-                await self._recall(actor, chat, answer_id, photo)
+                await self._corrections.recall(actor, chat, answer_id, photo)
                 return self._shown(await self._assistant.why(actor, answer_id), actor)
             case "wrong", answer_id:
-                await self._recall(actor, chat, answer_id, photo)
-                return await self._which_part(actor, answer_id)
+                await self._corrections.recall(actor, chat, answer_id, photo)
+                return await self._corrections.which_part(actor, answer_id)
             case "part", answer_id, region:
-                await self._recall(actor, chat, answer_id, photo)
-                return await self._which_name(actor, answer_id, int(region))
+                await self._corrections.recall(actor, chat, answer_id, photo)
+                return await self._corrections.which_name(actor, answer_id, int(region))
             case "right", answer_id, region, number:
-                await self._recall(actor, chat, answer_id, photo)
-                return await self._correct(actor, answer_id, int(region), int(number))
+                await self._corrections.recall(actor, chat, answer_id, photo)
+                return await self._corrections.correct(actor, answer_id, int(region), int(number))
             case "undo", *_rest:
                 return self._shown(await self._assistant.undo(actor), actor)
             case "page", number:
-                return await self._page(actor, int(number))
+                return await self._cards.page(actor, int(number))
             case "show", number:
-                return await self._card(actor, await self._concept(actor, number))
+                return await self._cards.card(actor, await self._cards.by_number(actor, number))
             case "forget", number:
-                return self._ask_forget(actor, await self._concept(actor, number))
+                return self._cards.ask_forget(actor, await self._cards.by_number(actor, number))
             case "forget!", number:
-                reply = await self._assistant.forget(actor, (await self._concept(actor, number)).name)
+                reply = await self._assistant.forget(actor, (await self._cards.by_number(actor, number)).name)
                 return Shown(reply.text, replaces=True)
             case "edit", number:
-                return self._edit_menu(actor, await self._concept(actor, number))
+                return self._cards.edit_menu(actor, await self._cards.by_number(actor, number))
             case "field", number, field:
-                return await self._await_words(actor, chat, await self._concept(actor, number), field)
+                return await self._cards.await_words(actor, chat, await self._cards.by_number(actor, number), field)
             case "erase!", *_rest:
                 return Shown((await self._assistant.erase(actor)).text, replaces=True)
             case "keep", *_rest:
@@ -186,7 +176,7 @@ class Desk:
         )
 
     def _buttons(self, reply: Reply, actor: Actor) -> tuple[Button, ...]:
-        me = _local(actor)
+        me = number_of(actor)
         made: list[Button] = []
         for action in reply.actions:
             match action:
@@ -202,7 +192,7 @@ class Desk:
 
     def _album_buttons(self, reply: Reply, actor: Actor) -> tuple[tuple[Button, ...], ...]:
         """*Wrong?* and *Why?* of the photos in which something was found, with the photo's number."""
-        me = _local(actor)
+        me = number_of(actor)
         rows = []
         for number, part in enumerate(reply.parts, 1):
             if part.answer_id is not None and part.sightings:
@@ -210,134 +200,6 @@ class Desk:
                 why = button(_("Why? ({number})").format(number=number), "why", me, part.answer_id)
                 rows.append((wrong, why))
         return tuple(rows[:5])
-
-    # -- what was taught ------------------------------------------------------------------------------------
-
-    async def _page(self, actor: Actor, number: int) -> Shown:
-        known = await self._assistant.concepts(actor)
-        if not known:
-            return Shown(
-                _("I don't know anything of yours yet. Send me a photo with: /remember NAME what it is"), private=True
-            )
-        last = (len(known) - 1) // _PAGE
-        number = max(0, min(number, last))
-        here = known[number * _PAGE : (number + 1) * _PAGE]
-        me = _local(actor)
-        title = ngettext("{count} thing of yours", "{count} things of yours", len(known)).format(count=len(known))
-        if last:
-            title += " · " + _("page {number} of {last}").format(number=number + 1, last=last + 1)
-        text = "\n".join([title, *(card_sentence(concept) for concept in here)])
-        names = [button(concept.name, "show", me, concept.id) for concept in here]
-        turning = []
-        if number:
-            turning.append(button("◀", "page", me, number - 1))
-        if number < last:
-            turning.append(button("▶", "page", me, number + 1))
-        rows = [tuple(names[n : n + 3]) for n in range(0, len(names), 3)]
-        sheet = await self._sheet(actor, here)
-        return Shown(text, (sheet,) if sheet else (), (*rows, tuple(turning)), private=True, replaces=True)
-
-    async def _sheet(self, actor: Actor, concepts: Sequence[Concept]) -> bytes | None:
-        pictures = []
-        for concept in concepts:
-            first = next((avatar for avatar in concept.avatars if avatar.role is Role.AVATAR), None)
-            if first is not None:
-                pictures.append((concept.name, await self._assistant.picture(actor, first.id)))
-        return await asyncio.to_thread(contact_sheet, pictures) if pictures else None
-
-    async def _card(self, actor: Actor, concept: Concept) -> Shown:
-        first = next((avatar for avatar in concept.avatars if avatar.role is Role.AVATAR), None)
-        picture = (await self._assistant.picture(actor, first.id),) if first else ()
-        count = sum(avatar.role is Role.AVATAR for avatar in concept.avatars)
-        photos = ngettext("{count} photo", "{count} photos", count).format(count=count)
-        taught = _("taught on {date}").format(date=concept.created_at.date().isoformat())
-        text = f"{card_sentence(concept)}\n{photos}, {taught}"
-        if concept.updated_at.date() != concept.created_at.date():
-            text += ", " + _("changed on {date}").format(date=concept.updated_at.date().isoformat())
-        me = _local(actor)
-        row = (button(_("Edit"), "edit", me, concept.id), button(_("Forget"), "forget", me, concept.id, danger=True))
-        return Shown(text, picture, (row,), private=True)
-
-    def _ask_forget(self, actor: Actor, concept: Concept) -> Shown:
-        me = _local(actor)
-        row = (
-            button(_("Forget for good"), "forget!", me, concept.id, danger=True),
-            button(_("Keep"), "keep", me),
-        )
-        text = _("Forget {name} with card, photos and keys? There is no undo.").format(name=concept.name)
-        return Shown(f"{text}\n{card_sentence(concept)}", buttons=(row,), private=True)
-
-    def _ask_forget_me(self, actor: Actor) -> Shown:
-        me = _local(actor)
-        row = (button(_("Delete everything"), "erase!", me, danger=True), button(_("Keep"), "keep", me))
-        text = _(
-            "Delete everything I keep about you, linked accounts included? There is no undo. /mydata saves it first."
-        )
-        return Shown(text, buttons=(row,), private=True)
-
-    def _edit_menu(self, actor: Actor, concept: Concept) -> Shown:
-        me = _local(actor)
-        fields = (("name", _("Name")), ("info", _("Information")), ("category", _("Kind")), ("photo", _("Add a photo")))
-        row = [button(label, "field", me, concept.id, field) for field, label in fields]
-        text = f"{card_sentence(concept)}\n" + _("What shall I change?")
-        return Shown(text, buttons=(tuple(row[:2]), tuple(row[2:])), private=True)
-
-    async def _await_words(self, actor: Actor, chat: Chat, concept: Concept, field: str) -> Shown:
-        if field == "photo":
-            reply = await self._assistant.await_photo(actor, chat, concept.name)
-            return Shown(reply.text, private=True, awaits="photo")
-        reply = await self._assistant.await_edit(actor, chat, concept.name, field)
-        return Shown(reply.text, private=True, awaits="text")
-
-    async def _concept(self, actor: Actor, number: str) -> Concept:
-        found = next((c for c in await self._assistant.concepts(actor) if str(c.id) == number), None)
-        if found is None:
-            raise ConceptError(_("I don't know that any more."))
-        return found
-
-    # -- Wrong? ---------------------------------------------------------------------------------------------
-
-    async def _recall(self, actor: Actor, chat: Chat, answer_id: str, photo: PhotoLoader) -> None:
-        if not self._assistant.remembers(actor, answer_id) and (again := await photo()) is not None:
-            await self._assistant.look_again(actor, chat, again, answer_id)
-
-    async def _which_part(self, actor: Actor, answer_id: str) -> Shown:
-        reply = await self._assistant.why(actor, answer_id)
-        called = {sighting.region: sighting.name for sighting in reply.sightings}
-        me = _local(actor)
-        # what was named comes first: that is most often what is wrong
-        regions = sorted({*reply.regions, _WHOLE}, key=lambda region: (region not in called, region))
-        made = []
-        for region in regions[:10]:
-            label = _("Whole picture") if region == _WHOLE else _("Part {number}").format(number=region)
-            if region in called:
-                label += " · " + _("I said {name}").format(name=called[region])
-            made.append((button(label, "part", me, answer_id, region),))
-        pictures = (reply.picture,) if reply.picture else ()
-        return Shown(_("Which part of the photo is wrong?"), pictures, _two_in_a_row(made))
-
-    async def _which_name(self, actor: Actor, answer_id: str, region: int) -> Shown:
-        me = _local(actor)
-        near = [s.concept_id for s in (await self._assistant.why(actor, answer_id)).sightings]
-        known = sorted(await self._assistant.concepts(actor), key=lambda c: (c.id not in near, c.name.casefold()))
-        made = [(button(c.name, "right", me, answer_id, region, c.id),) for c in known[:_NAMES]]
-        made.append((button(_("None of them"), "right", me, answer_id, region, 0),))
-        return Shown(_("Who or what is it really?"), buttons=_two_in_a_row(made), replaces=True)
-
-    async def _correct(self, actor: Actor, answer_id: str, region: int, number: int) -> Shown:
-        right = (await self._concept(actor, str(number))).name if number else None
-        own = {concept.id: concept.name for concept in await self._assistant.concepts(actor)}
-        said = [s for s in (await self._assistant.why(actor, answer_id)).sightings if s.region == region]
-        was = next((own[s.concept_id] for s in said if s.concept_id in own), None)
-        if right is None and was is None:
-            if said:
-                raise ConceptError(_("That is somebody else's; only they can correct it."))
-            raise ConceptError(
-                _("I did not name that part, so there is nothing to take back. Choose who it is instead.")
-            )
-        reply = await self._assistant.wrong(actor, answer_id, region, right, was=was)
-        shown = self._shown(reply, actor)
-        return Shown(shown.text, buttons=shown.buttons, replaces=True)
 
     # -- groups ---------------------------------------------------------------------------------------------
 
@@ -362,15 +224,5 @@ class Desk:
         return await self._settings(chat)
 
 
-def _local(actor: Actor) -> str:
-    """The person's number on their platform: short enough for a button."""
-    return actor.id.partition(":")[2]
-
-
 def _with_text(request: Request, text: str) -> Request:
     return Request(request.actor, request.chat, text, request.photos, request.reply_to, request.admin)
-
-
-def _two_in_a_row(rows: Sequence[tuple[Button, ...]]) -> tuple[tuple[Button, ...], ...]:
-    flat = [made for row in rows for made in row]
-    return tuple(tuple(flat[n : n + 2]) for n in range(0, len(flat), 2))

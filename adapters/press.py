@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from adapters.delivery import Button
+from rapbot.messages import Actor
 
 _LONGEST = 64
 
@@ -33,3 +34,8 @@ def button(label: str, kind: str, person: str, *words: object, danger: bool = Fa
     if len(data.encode()) > _LONGEST:
         raise ValueError(f"a button carries {len(data.encode())} bytes")
     return Button(label, data, danger=danger)
+
+
+def number_of(actor: Actor) -> str:
+    """The person's number on their platform: short enough for a button."""
+    return actor.id.partition(":")[2]
