@@ -152,7 +152,7 @@ class Turns(Generic[Sent]):
         with speaking(language):
             placeholder = _Placeholder(channel, self.pace, turn)
             try:
-                async with typing(channel.typing, self.pace.typing), placeholder.shown():
+                async with typing(channel.typing, self.pace.typing, placeholder.working), placeholder.shown():
                     shown = await work(placeholder.listen)
             except Exception as error:
                 shown = Shown(sentence(error))
@@ -197,22 +197,27 @@ class _Placeholder(Generic[Sent]):
             if self._telling is not None:  # never cut off half-way: whether a message exists must be known
                 await asyncio.wait([self._telling])
 
+    def working(self) -> bool:
+        """Whether "typing" is true: not for those who know their place in the queue and wait there."""
+        return not (self.own and self._waits)
+
+    @property
+    def _waits(self) -> bool:
+        return self._latest is not None and self._latest.stage is Stage.QUEUED
+
     async def _show(self) -> None:
-        told = ""
+        told: Progress | None = None
         await asyncio.sleep(self._pace.patience)
         while True:
             await self._news.wait()
             self._news.clear()
             progress = self._latest
-            waits = progress is not None and progress.stage is Stage.QUEUED
             # Only who waits in the queue is told: once the worker has begun, typing is enough.
-            if progress is not None and (waits or self.own):
-                text = progress_sentence(progress)
-                if text != told:
-                    told = text
-                    self._telling = asyncio.create_task(self._tell(text), name="tell")
-                    await asyncio.shield(self._telling)
-                    await asyncio.sleep(self._pace.edits)
+            if progress is not None and (self._waits or self.own) and _is_news(progress, told):
+                told = progress
+                self._telling = asyncio.create_task(self._tell(progress_sentence(progress)), name="tell")
+                await asyncio.shield(self._telling)
+                await asyncio.sleep(self._pace.edits)
 
     async def _tell(self, text: str) -> None:
         try:
@@ -225,13 +230,23 @@ class _Placeholder(Generic[Sent]):
             _log.info("placeholder not shown", error=type(error).__name__)
 
 
+def _is_news(progress: Progress, told: Progress | None) -> bool:
+    """With hundreds of people waiting, not every step of everybody is worth one of the edits that platforms allow."""
+    if told is None or progress.stage is not told.stage:
+        return True
+    return progress.position <= told.position * 0.8
+
+
 @asynccontextmanager
-async def typing(show: Callable[[], Awaitable[None]], every: float) -> AsyncIterator[None]:
-    """Keep "typing" on; its failures never fail the turn."""
+async def typing(
+    show: Callable[[], Awaitable[None]], every: float, wanted: Callable[[], bool] = lambda: True
+) -> AsyncIterator[None]:
+    """Keep "typing" on while it is `wanted`; its failures never fail the turn."""
 
     async def keep() -> None:
         while True:
-            await _quietly(show())
+            if wanted():
+                await _quietly(show())
             await asyncio.sleep(every)
 
     task = asyncio.create_task(keep(), name="typing")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -62,11 +63,21 @@ async def running(settings: Settings, database: Path | None = None, *, models: b
         yield App(settings, assistant, worker, queue, store, conversations)
 
 
+def settle() -> None:
+    """Everything is loaded and will stay: the garbage collector need not walk over it again.
+
+    A full collection took 20-25 ms with the libraries loaded, on the event loop.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 async def serve_web(settings: Settings, ready: Callable[[str], None] | None = None) -> None:
     """The local page, until it is cancelled. `ready` is told the address once it answers."""
     from adapters.web import launch
 
     async with running(settings) as app:
+        settle()
         await launch(app.assistant, settings, ready)
 
 
@@ -87,6 +98,7 @@ async def serve(settings: Settings, ready: Callable[[str], None] | None = None, 
             " docs/discord.md explain how to get one), or run: rapbot web"
         )
     async with running(settings) as app:
+        settle()
         try:
             async with asyncio.TaskGroup() as platforms:
                 for start in starts:
