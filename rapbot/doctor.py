@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 import sys
 import time
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 import typer
 
-from rapbot.config import Settings, find_config
+from rapbot.config import DiscordSettings, Settings, TelegramSettings, find_config
 from rapbot.errors import RapbotError
 
 _FREE_BYTES = 500_000_000
@@ -111,6 +112,30 @@ def _page(settings: Settings) -> str:
     return f"http://{settings.web.host}:{settings.web.port} is free"
 
 
+def _telegram(settings: Settings) -> str:
+    if not settings.telegram.enabled:
+        return "off (docs/telegram.md tells how to get a token)"
+    if not re.fullmatch(r"\d+:[\w-]{30,}", settings.telegram.secret()):
+        raise RapbotError("the token does not look like one of @BotFather's: numbers, a colon, letters")
+    return _kept(settings.telegram, "by webhook" if settings.telegram.webhook_url else "by long polling")
+
+
+def _discord(settings: Settings) -> str:
+    if not settings.discord.enabled:
+        return "off (docs/discord.md tells how to get a token)"
+    if not re.fullmatch(r"[\w-]{18,}\.[\w-]+\.[\w-]{20,}", settings.discord.secret()):
+        raise RapbotError("the token does not look like one of the developer portal's: three parts with dots")
+    return _kept(settings.discord, "with" + ("" if settings.discord.message_content else "out") + " message content")
+
+
+def _kept(platform: TelegramSettings | DiscordSettings, how: str) -> str:
+    """Who has a token is the bot: others on this machine must not read it."""
+    path = platform.token_file.expanduser() if platform.token_file else None
+    if path is not None and sys.platform != "win32" and path.stat().st_mode & 0o077:
+        raise RapbotError(f"others on this machine may read {path}; run: chmod 600 {path}")
+    return f"on, {how}; the token is {'in ' + str(path) if path else 'in the configuration or environment'}"
+
+
 _CHECKS: dict[str, Callable[[Settings], str]] = {
     "python": _python,
     "configuration": _config,
@@ -119,4 +144,6 @@ _CHECKS: dict[str, Callable[[Settings], str]] = {
     "models": _weights,
     "worker": _worker,
     "page": _page,
+    "telegram": _telegram,
+    "discord": _discord,
 }

@@ -95,6 +95,29 @@ def test_doctor_finds_a_healthy_program_and_a_damaged_database(rapbot, tmp_path:
     assert database.read_bytes() == damaged
 
 
+def test_doctor_looks_at_the_tokens_and_never_shows_them(rapbot, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    token = tmp_path / "telegram.token"
+    token.write_text("4711:" + "x" * 35)
+    token.chmod(0o644)
+    config = tmp_path / "config.toml"
+    config.write_text(f'[telegram]\ntoken_file = "{token}"\n[discord]\ntoken = "not-a-token"\n')
+
+    def findings(status: int) -> dict[str, dict[str, object]]:
+        done = rapbot("--config", str(config), "doctor", "--json", status=status)
+        assert "x" * 35 not in done.stdout + done.stderr
+        assert "not-a-token" not in done.stdout + done.stderr
+        return {check["check"]: check for check in json.loads(done.stdout)}
+
+    found = findings(1)
+    assert "chmod 600" in str(found["telegram"]["words"])
+    assert not found["discord"]["good"]
+    token.chmod(0o600)
+    config.write_text(f'[telegram]\ntoken_file = "{token}"\n')
+    found = findings(0)
+    assert found["telegram"]["good"]
+    assert "off" in str(found["discord"]["words"])
+
+
 def test_help_answers_at_once_and_loads_nothing_heavy() -> None:
     seconds = []
     for _ in range(3):
