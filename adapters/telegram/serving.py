@@ -1,0 +1,180 @@
+"""The connection: long polling or a webhook, on the running event loop, and the orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+from telegram import Update
+from telegram.error import BadRequest, InvalidToken, NetworkError, TelegramError
+from telegram.ext import Application, ApplicationBuilder, CallbackContext, TypeHandler
+
+from adapters.telegram.library_logs import only_kind_and_place
+from adapters.telegram.menu import publish
+from adapters.telegram.pacing import Pacing
+from adapters.telegram.receiving import ALLOWED_UPDATES, Receiver
+from rapbot.assistant import Assistant
+from rapbot.config import Settings, TelegramSettings
+from rapbot.errors import ConfigError
+from rapbot.logs import get_logger, hide
+
+_log = get_logger(__name__)
+
+_POLL = 25
+"""Seconds that one question for updates stays open."""
+_CONNECTIONS = 16
+"""Calls on their way at once; Telegram takes some 30 a second."""
+_DOWNLOADS = 8
+"""Connections beside them for photos."""
+_FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
+"""Seconds between attempts to reach Telegram at the start; the first doubles."""
+_WRONG_TOKEN = "Telegram does not accept the token in [telegram]: copy it again from @BotFather."
+
+App = Application[Any, Any, Any, Any, Any, Any]
+
+
+async def serve(assistant: Assistant, settings: Settings, ready: Callable[[str], None] | None) -> None:
+    token = settings.telegram.secret()
+    hide(token)
+    # Else the library warns, at each "try again in n seconds", that n will be of another type in the future.
+    os.environ.setdefault("PTB_TIMEDELTA", "true")
+    with only_kind_and_place():
+        app = await asyncio.to_thread(_application, token, settings.telegram)  # reads certificates: not on the loop
+        try:
+            await _connect(app)
+            receiver = Receiver(app.bot, assistant, settings)
+            app.add_handler(TypeHandler(Update, _handler(receiver)))
+            menu = asyncio.create_task(publish(app.bot), name="telegram menu")
+            try:
+                async with _listening(app, settings.telegram) as lost:
+                    if ready is not None:
+                        ready(f"Telegram: @{app.bot.username}")
+                    await asyncio.wait([lost])
+                    raise ConfigError(_WRONG_TOKEN)
+            finally:
+                menu.cancel()
+                await asyncio.wait([menu])
+                await receiver.finish(settings.telegram.grace_s)
+        finally:
+            if not app.running:  # else it was cut off while it stopped
+                await app.shutdown()
+            await app.bot.shutdown()  # also after a start that failed half-way
+
+
+def _application(token: str, settings: TelegramSettings) -> App:
+    if not token:
+        raise ConfigError("The token in [telegram] is empty.")
+    api = settings.api_url.rstrip("/")
+    builder: Any = ApplicationBuilder()  # its type changes with every call
+    builder = builder.token(token).base_url(f"{api}/bot").base_file_url(f"{api}/file/bot")
+    builder = builder.rate_limiter(Pacing(_CONNECTIONS)).job_queue(None)
+    builder = builder.connection_pool_size(_CONNECTIONS + _DOWNLOADS)
+    builder = builder.connect_timeout(10).read_timeout(30).write_timeout(30).pool_timeout(30).media_write_timeout(60)
+    app: App = builder.get_updates_connect_timeout(10).get_updates_read_timeout(10).build()
+    return app
+
+
+def _handler(receiver: Receiver) -> Callable[[Update, CallbackContext[Any, Any, Any, Any]], Any]:
+    async def handle(update: Update, context: CallbackContext[Any, Any, Any, Any]) -> None:
+        receiver.receive(update)
+
+    return handle
+
+
+async def _connect(app: App) -> None:
+    """Wait for Telegram: a machine that has just started may have no network yet. Raises ConfigError."""
+    wait = _FIRST_WAIT
+    while True:
+        try:
+            await app.initialize()
+        except InvalidToken:
+            raise ConfigError(_WRONG_TOKEN) from None  # the library's words hold the token
+        except BadRequest as error:
+            raise ConfigError(f"Telegram refuses to talk: {error.message}.") from None
+        except NetworkError as error:
+            _log.warning("Telegram not reached", error=type(error.__cause__ or error).__name__, again_in=wait)
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, _LONGEST_WAIT)
+        else:
+            return
+
+
+@asynccontextmanager
+async def _listening(app: App, settings: TelegramSettings) -> AsyncIterator[asyncio.Task[Any]]:
+    """Updates arrive. The task that is given ends only when Telegram takes the token no more."""
+    assert app.updater is not None
+    await app.start()
+    try:
+        try:
+            if settings.webhook_url:
+                lost = await _start_webhook(app, settings)
+            else:
+                lost = await _start_polling(app)
+        except InvalidToken:
+            raise ConfigError(_WRONG_TOKEN) from None
+        try:
+            yield lost
+        finally:
+            with suppress(InvalidToken):  # what polling ended with
+                await app.updater.stop()
+    finally:
+        await app.stop()  # hands on what is already here
+
+
+async def _start_polling(app: App) -> asyncio.Task[Any]:
+    assert app.updater is not None
+    before = asyncio.all_tasks()
+    await app.updater.start_polling(
+        timeout=_POLL, bootstrap_retries=-1, allowed_updates=ALLOWED_UPDATES, error_callback=_poll_failed
+    )
+    # The library does not tell when polling ends for good, which it does when the token is revoked.
+    return next(
+        task for task in asyncio.all_tasks() - before if task.get_name() == "Updater:start_polling:polling_task"
+    )
+
+
+def _poll_failed(error: TelegramError) -> None:
+    _log.warning("no updates", error=type(error.__cause__ or error).__name__)
+
+
+async def _start_webhook(app: App, settings: TelegramSettings) -> asyncio.Task[Any]:
+    assert app.updater is not None
+    secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else secrets.token_urlsafe(32)
+    hide(secret)
+    listening = _listen(settings.webhook_listen, settings.webhook_port)
+    try:
+        await app.updater.start_webhook(
+            unix=listening,  # any socket; bound here, so that a port in use is told in one sentence
+            url_path=re.escape(urlsplit(settings.webhook_url).path),
+            webhook_url=settings.webhook_url,
+            secret_token=secret,
+            allowed_updates=ALLOWED_UPDATES,
+        )
+    except BaseException as error:
+        listening.close()
+        if not isinstance(error, BadRequest):
+            raise
+        raise ConfigError(f"Telegram does not accept telegram.webhook_url: {error.message}.") from None
+    return asyncio.create_task(asyncio.Event().wait(), name="webhook")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(128)
+    except OSError as error:
+        listening.close()
+        raise ConfigError(
+            f"The webhook cannot use {host}:{port}: {error.strerror}. Choose another telegram.webhook_port."
+        ) from error
+    listening.setblocking(False)
+    return listening
