@@ -1,0 +1,181 @@
+"""How an answer reaches its place: a reply to a message, or what an interaction opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import discord
+
+from adapters.delivery import Shown
+from adapters.discord.showing import Part, parts
+from rapbot.i18n import _
+
+SMALLEST_LIMIT = 10 * 2**20
+"""Bytes of a message with files where nothing says more (a direct message)."""
+_EXPIRED = frozenset({10008, 10015, 50027})
+"""Unknown message, unknown webhook, invalid webhook token: the 15 minutes of an interaction are over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The messages of one answer, in order."""
+
+    messages: tuple[discord.Message, ...]
+    private: bool = False
+
+
+async def _amend(sent: Sent, wanted: tuple[Part, ...]) -> list[discord.Message]:
+    """Edit what is there; what is too much is deleted. The caller sends what is missing."""
+    amended = [await message.edit(**part.as_edit()) for message, part in zip(sent.messages, wanted, strict=False)]
+    await _delete(sent.messages[len(wanted) :])
+    return amended
+
+
+async def _delete(messages: tuple[discord.Message, ...]) -> None:
+    for message in messages:
+        try:
+            await message.delete()
+        except discord.NotFound:  # somebody was quicker
+            continue
+
+
+class MessageChannel:
+    """Answers to a message, as replies to it that ping nobody."""
+
+    def __init__(self, message: discord.Message, *, quiet: bool = False) -> None:
+        """`quiet`: nobody asked, so nothing shows that an answer may come."""
+        self._message = message
+        self._quiet = quiet
+
+    async def typing(self) -> None:
+        if not self._quiet:
+            await self._message.channel.typing()
+
+    async def send(self, shown: Shown) -> Sent:
+        if shown.private and self._message.guild is not None:
+            return await self._privately(shown)
+        return Sent(tuple([await self._post(part, first=not at) for at, part in enumerate(self._parts(shown))]))
+
+    async def edit(self, sent: Sent, shown: Shown) -> Sent:
+        if shown.private and self._message.guild is not None:
+            await self.delete(sent)
+            return await self.send(shown)
+        wanted = self._parts(shown)
+        try:
+            amended = await _amend(sent, wanted)
+        except discord.NotFound:  # a moderator deleted our answer
+            return await self.send(shown)
+        more = [await self._post(part) for part in wanted[len(sent.messages) :]]
+        return Sent((*amended, *more))
+
+    async def delete(self, sent: Sent) -> None:
+        await _delete(sent.messages)
+
+    def _parts(self, shown: Shown) -> tuple[Part, ...]:
+        guild = self._message.guild
+        return parts(shown, guild.filesize_limit if guild is not None else SMALLEST_LIMIT)
+
+    async def _post(self, part: Part, *, first: bool = False) -> discord.Message:
+        options = part.as_new()
+        if first:
+            # A question deleted meanwhile is no reason to lose the answer.
+            options["reference"] = self._message.to_reference(fail_if_not_exists=False)
+        return await self._message.channel.send(**options, mention_author=False)
+
+    async def _privately(self, shown: Shown) -> Sent:
+        """A message cannot be answered for one pair of eyes only, so this goes to the direct messages."""
+        try:
+            for part in parts(shown, SMALLEST_LIMIT):
+                await self._message.author.send(**part.as_new())
+        except discord.Forbidden:
+            said = _("You take no direct messages from this server. The slash command shows it to you alone.")
+        else:
+            said = _("I have written to you privately.")
+        return await self.send(Shown(said))
+
+
+class InteractionChannel:
+    """Answers to a slash command, a menu, a form or a button."""
+
+    def __init__(self, interaction: discord.Interaction[Any], *, group: bool, present: bool) -> None:
+        """`group`: others read along; `present`: we are a member there and may write without an interaction."""
+        self._interaction = interaction
+        self._group = group
+        self._present = present
+        self._pressed = interaction.type is discord.InteractionType.component
+        self._private = self._pressed and bool(interaction.message and interaction.message.flags.ephemeral)
+        self._original_open = False
+
+    async def acknowledge(self, *, private: bool) -> None:
+        """Discord waits 3 seconds for this, then 15 minutes for the answer."""
+        if self._pressed:
+            await self._interaction.response.defer()
+            return
+        self._private = private and self._group
+        await self._interaction.response.defer(ephemeral=self._private, thinking=True)
+        self._original_open = True
+
+    async def refuse(self, sentence: str) -> None:
+        """Answer at once, for the person alone, instead of `acknowledge`."""
+        (part, *_rest) = parts(Shown(sentence), SMALLEST_LIMIT)
+        mentions = discord.AllowedMentions.none()
+        await self._interaction.response.send_message(part.content, ephemeral=True, allowed_mentions=mentions)
+
+    async def typing(self) -> None:
+        """Commands show "is thinking…" by themselves; a pressed button shows nothing."""
+        if self._pressed and self._present:
+            await self._place().typing()
+
+    async def send(self, shown: Shown) -> Sent:
+        wanted = parts(shown, self._interaction.filesize_limit)
+        private = self._private or (shown.private and self._group)
+        try:
+            return await self._send(shown, wanted, private)
+        except discord.HTTPException as error:
+            if error.code not in _EXPIRED or not self._present:
+                raise
+            return await self._late(shown, private)
+
+    async def edit(self, sent: Sent, shown: Shown) -> Sent:
+        private = self._private or (shown.private and self._group)
+        if private != sent.private or (self._pressed and shown.replaces):
+            await self.delete(sent)
+            return await self.send(shown)
+        wanted = parts(shown, self._interaction.filesize_limit)
+        try:
+            amended = await _amend(sent, wanted)
+            more = [await self._follow_up(part, private) for part in wanted[len(sent.messages) :]]
+        except discord.HTTPException as error:
+            if error.code not in _EXPIRED or not self._present:
+                raise
+            return await self._late(shown, private)
+        return Sent((*amended, *more), private)
+
+    async def delete(self, sent: Sent) -> None:
+        await _delete(sent.messages)
+
+    async def _send(self, shown: Shown, wanted: tuple[Part, ...], private: bool) -> Sent:
+        first: list[discord.Message] = []
+        if self._original_open and private != self._private:
+            # What was opened for all can be made private only by leaving it.
+            await self._interaction.delete_original_response()
+            self._original_open = False
+        if self._original_open or (self._pressed and shown.replaces):
+            first = [await self._interaction.edit_original_response(**wanted[0].as_edit())]
+            self._original_open = False
+        more = [await self._follow_up(part, private) for part in wanted[len(first) :]]
+        return Sent((*first, *more), private)
+
+    async def _follow_up(self, part: Part, private: bool) -> discord.Message:
+        return await self._interaction.followup.send(**part.as_new(), ephemeral=private, wait=True)
+
+    async def _late(self, shown: Shown, private: bool) -> Sent:
+        place: discord.abc.Messageable = self._interaction.user if private else self._place()
+        public = replace(shown, private=False)
+        return Sent(tuple([await place.send(**part.as_new()) for part in parts(public, SMALLEST_LIMIT)]), private)
+
+    def _place(self) -> discord.PartialMessageable:
+        channel = self._interaction.channel_id or 0
+        client: discord.Client = self._interaction.client
+        return client.get_partial_messageable(channel, guild_id=self._interaction.guild_id)
