@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import time
 import unicodedata
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rapbot.concepts.mentions import Mention, find_mentions, nearest_names
+from rapbot.concepts.mentions import Mention, find_mentions, forget_names, nearest_names
 from rapbot.concepts.ordinary_words import common_words, is_common
 
 _NAMES = (
@@ -307,3 +308,10 @@ def test_everyday_words_are_known_in_their_regular_forms(word: str) -> None:
 @pytest.mark.parametrize("word", ["lala", "zoe", "james", "mira", "bella", "łatek", "小白"])
 def test_names_are_not_everyday_words(word: str) -> None:
     assert word not in common_words()
+
+
+def test_deleted_names_leave_the_memory() -> None:
+    find_mentions("where is Zanzibarine?", [(1, "Zanzibarine")])
+    forget_names()
+    gc.collect()
+    assert not [thing for thing in gc.get_objects() if isinstance(thing, tuple) and "zanzibarine" in thing]

@@ -298,3 +298,10 @@ async def test_keys_of_another_encoder_are_left_out_until_they_are_replaced(path
         table = (await everything(store)).keys
         assert (table.rows, table.stale, table.keys.shape) == ((IndexRow(first, concept.id),), (second,), (1, 32))
         np.testing.assert_allclose(table.keys[0], key(8, 32), atol=1e-6)
+
+
+@pytest.mark.parametrize("same", ["backpack_dog", "Backpack Dog", "backpack-dog", "BACKPACK  DOG"])
+async def test_names_that_texts_cannot_tell_apart_are_one_name(store: ConceptStore, same: str) -> None:
+    await taught(store, lala("backpack dog"))
+    with pytest.raises(NameTaken):
+        await taught(store, lala(same, 2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
@@ -139,5 +140,8 @@ def clean_text(text: str, limit: int, what: str) -> str:
 
 
 def fold_name(name: str) -> str:
-    """The form in which two names are the same: case, width and surrounding space do not count."""
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+    """The form in which two names are the same: case, width, and what stands between words do not count.
+
+    As in texts, where "backpack dog", "backpack-dog" and "backpack_dog" mean one thing.
+    """
+    return " ".join(re.sub(r"[_\-‐‑–]", " ", unicodedata.normalize("NFKC", name)).casefold().split())

@@ -81,6 +81,12 @@ def nearest_names(name: str, names: Sequence[str], limit: int = 3) -> list[str]:
     return [candidate for _, _, candidate in sorted(scored)[:limit]]
 
 
+def forget_names() -> None:
+    """What was deleted leaves the memory too; the next text builds its matcher anew."""
+    _matcher.cache_clear()
+    _misspelt.cache_clear()
+
+
 @lru_cache(maxsize=128)
 def _matcher(names: tuple[tuple[int, str], ...]) -> _Matcher:
     return _Matcher(names)
