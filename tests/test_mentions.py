@@ -311,7 +311,11 @@ def test_names_are_not_everyday_words(word: str) -> None:
 
 
 def test_deleted_names_leave_the_memory() -> None:
+    def known() -> bool:
+        gc.collect()
+        return any(("zanzibarine",) in thing for thing in gc.get_objects() if type(thing) is dict)
+
     find_mentions("where is Zanzibarine?", [(1, "Zanzibarine")])
+    assert known()
     forget_names()
-    gc.collect()
-    assert not [thing for thing in gc.get_objects() if isinstance(thing, tuple) and "zanzibarine" in thing]
+    assert not known()
