@@ -1,11 +1,12 @@
 # make run   start the local page          make test  everything CI checks
 # make lint  the static checks only        make setup install without starting
+# make catalogues  the sentences of the sources into the catalogues of every language
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test lint setup browser clean
+.PHONY: run test lint setup browser catalogues clean
 
 run: $(STAMP)
 	$(BIN)/rapbot web
@@ -29,6 +30,15 @@ browser:
 	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
 	    apt-get update -q && apt-get install -q -y --no-install-recommends chromium fonts-noto-core; \
 	  else echo "No chromium here: the browser test will be skipped (on Debian: apt install chromium)."; fi; }
+
+# New sentences come in untranslated (English is shown); those that no source has any more go. No guesses.
+catalogues: $(STAMP)-dev
+	@mkdir -p build
+	$(BIN)/pybabel -q extract --no-default-keywords -k _ -k ngettext:1,2 -k mark --sort-output --no-location \
+	  -w 120 --project rapbot -o build/rapbot.pot rapbot adapters
+	$(BIN)/pybabel -q update -D rapbot -i build/rapbot.pot -d rapbot/locale -w 120 --no-fuzzy-matching \
+	  --ignore-obsolete --ignore-pot-creation-date
+	$(BIN)/pybabel -q compile -D rapbot -d rapbot/locale
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("rapbot needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'

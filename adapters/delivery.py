@@ -111,9 +111,12 @@ class Turns(Generic[Sent]):
         self._turns.move_to_end(key)
         while len(self._turns) > self.kept:
             self._turns.popitem(last=False)
-        if turn.task is not None:  # an edit while the first version is still being answered
-            turn.task.cancel()
-            await asyncio.wait([turn.task])
+        # An edit while an earlier version is still being answered; "while", because several may wait here, in order.
+        while (earlier := turn.task) is not None:
+            earlier.cancel()
+            await asyncio.wait([earlier])
+            if turn.task is earlier:
+                turn.task = None
         task = asyncio.create_task(self._run(turn, channel, work, language), name="turn")
         turn.task = task
         try:

@@ -15,7 +15,7 @@ from rapbot.answering import Ask as Ask
 from rapbot.concepts.category import guess_category
 from rapbot.concepts.concept import Concept, ConceptLimits, NewAvatar, Role, clean_name, clean_text, fold_name
 from rapbot.concepts.index import IndexCache, OwnerIndex
-from rapbot.concepts.mentions import find_mentions, nearest_names
+from rapbot.concepts.mentions import find_mentions, forget_names, nearest_names
 from rapbot.concepts.places import PlaceStore
 from rapbot.concepts.store import (
     AddAvatar,
@@ -33,7 +33,7 @@ from rapbot.config import Settings
 from rapbot.conversation import Conversations, Draft
 from rapbot.errors import ConceptError, InferenceError, NameTaken, NameUnknown, TextError
 from rapbot.groups import Groups
-from rapbot.i18n import _, ngettext
+from rapbot.i18n import _, mark, ngettext
 from rapbot.inference.job import EncodedAvatar, Task
 from rapbot.inference.queue import JobQueue
 from rapbot.messages import Action, Actor, Box, Chat, Photo, ProgressListener, Reply, Request
@@ -111,8 +111,9 @@ class Assistant:
         Without a photo: the last one of the chat; if there is none either, the next one is waited for.
         """
         limits = self._limits
-        name, info = clean_name(name, limits), clean_text(info, limits.info, "information")
-        category = clean_text(category, limits.category, "category").lower() or guess_category(info)[: limits.category]
+        name, info = clean_name(name, limits), clean_text(info, limits.info, mark("information"))
+        category = clean_text(category, limits.category, mark("category")).lower()
+        category = category or guess_category(info)[: limits.category]
         index = await self._indexes.get(actor.id)
         self._refuse_known_name(index, name)
         context = self._conversations.context(chat.id, actor.id)
@@ -175,8 +176,8 @@ class Assistant:
         change = Edit(
             concept.id,
             clean_name(new_name, limits) if new_name is not None else None,
-            clean_text(category, limits.category, "category").lower() if category is not None else None,
-            clean_text(info, limits.info, "information") if info is not None else None,
+            clean_text(category, limits.category, mark("category")).lower() if category is not None else None,
+            clean_text(info, limits.info, mark("information")) if info is not None else None,
         )
         after = await self._change(actor, change) or concept
         self._conversations.forget_turns(actor.id)
@@ -239,6 +240,7 @@ class Assistant:
             self._indexes.drop(account)
             self._visibility.drop(account)
             self._conversations.erase(account)
+        forget_names()
         for concept in known:  # other people's conversations may have met them in a group
             self._conversations.forget_concept(concept.id)
         return Reply(_("Everything I kept about you is deleted."))
@@ -329,6 +331,7 @@ class Assistant:
         self._visibility.drop(actor.id)
         if changed.concept is None:
             self._indexes.drop(actor.id)
+            forget_names()
         return changed.concept
 
     def _refuse_known_name(self, index: OwnerIndex, name: str) -> None:

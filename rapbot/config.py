@@ -130,6 +130,7 @@ class Settings(BaseSettings):
     profile: Literal["pocket"] = "pocket"
     lora: Path | None = None
     owner: str = "local:me"
+    people: Literal["off", "own", "shared"] = "shared"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     web: WebSettings = WebSettings()
     worker: WorkerSettings = WorkerSettings()

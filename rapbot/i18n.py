@@ -38,7 +38,7 @@ def speaking(code: str | None) -> Iterator[None]:
 
 def _(text: str) -> str:
     """`text` in the language of the person; placeholders in braces stay."""
-    return _catalogue(_language.get()).gettext(text)
+    return _catalogue(_language.get()).gettext(text) if text else ""  # gettext gives its header for ""
 
 
 def ngettext(one: str, many: str, count: int) -> str:

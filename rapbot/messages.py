@@ -116,6 +116,8 @@ class Action(StrEnum):
     WHY = "why"
     EDIT = "edit"
     UNDO = "undo"
+    ALLOW_FACE = "allow face"
+    """The person who was just taught agrees to be recognised by their face."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from PIL import AvifImagePlugin, GifImagePlugin, ImageFile, JpegImagePlugin, Png
 from PIL.Image import Image, Resampling, Transpose, fromarray, new
 
 from rapbot.errors import PhotoError
+from rapbot.i18n import mark
 from rapbot.messages import Box
 
 
@@ -27,8 +28,8 @@ class PhotoLimits:
     max_pixels: int = 50_000_000
 
 
-NOT_A_PICTURE = "That is not a picture I can read. Send a JPEG, PNG, WebP, GIF, HEIC or AVIF file."
-DAMAGED = "That picture is damaged or incomplete. Please send it again."
+NOT_A_PICTURE = mark("That is not a picture I can read. Send a JPEG, PNG, WebP, GIF, HEIC or AVIF file.")
+DAMAGED = mark("That picture is damaged or incomplete. Please send it again.")
 
 _WHITE = (255, 255, 255)
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
@@ -52,7 +53,7 @@ def open_photo(data: bytes, limits: PhotoLimits | None = None, max_side: int | N
     """
     limits = limits or PhotoLimits()
     if not data:
-        raise PhotoError("That file is empty.")
+        raise PhotoError(mark("That file is empty."))
     if len(data) > limits.max_bytes:
         raise PhotoError(f"That file has {len(data) / 2**20:.1f} MB; I take up to {limits.max_bytes / 2**20:g} MB.")
     with _damaged():

@@ -47,3 +47,23 @@ def _strip_determiners(phrase: str) -> str:
     while (shorter := _DETERMINER.sub("", text, count=1)) != text:
         text = shorter
     return text
+
+
+_PEOPLE = frozenset(
+    "person people human man woman men women boy girl boys girls guy lady gentleman baby babies toddler infant newborn "
+    "child children kid kids teenager son daughter twin twins sister brother siblings mother father mom mum mama dad "
+    "papa parent parents grandma grandpa grandmother grandfather granny granddad grandparents grandson granddaughter "
+    "grandchild aunt auntie uncle cousin niece nephew wife husband spouse partner girlfriend boyfriend fiancé fiancée "
+    "friend colleague coworker boss neighbour neighbor roommate flatmate classmate teammate godmother godfather "
+    "godchild stepmother stepfather stepson stepdaughter mother-in-law father-in-law sister-in-law brother-in-law "
+    "teacher student pupil professor doctor nurse dentist lawyer engineer designer architect artist painter musician "
+    "singer dancer actor actress writer author journalist photographer chef cook baker waiter farmer gardener coach "
+    "trainer player runner scientist researcher programmer developer manager director president minister investor "
+    "pilot driver soldier officer policeman policewoman firefighter priest monk nun king queen prince princess "
+    "babysitter nanny barber hairdresser".split()
+)
+
+
+def is_person(category: str) -> bool:
+    """Whether a kind of thing is a kind of people: they are recognised by their faces, and only if they agree."""
+    return category.casefold() in _PEOPLE

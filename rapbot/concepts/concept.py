@@ -87,6 +87,8 @@ class NewAvatar:
     key: Key
     encoder: str
     box: Box
+    face: Key | None = None
+    """float32[128] of the face it shows; stored only for a concept whose recognition was agreed to."""
 
 
 _FORBIDDEN = frozenset('<>\\`|"')

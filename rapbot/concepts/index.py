@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from rapbot.concepts.faiss_bytes import write_flat_index
 from rapbot.concepts.store import Collection, ConceptStore
-from rapbot.concepts.visible import Card, IndexRow, VisibleConcepts
+from rapbot.concepts.visible import Card, FaceRow, IndexRow, VisibleConcepts
 
 
 class ConceptIndex:
@@ -73,10 +73,11 @@ def visible_concepts(shares: Sequence[Share]) -> VisibleConcepts:
     """
     if len(shares) == 1 and shares[0].only is None and shares[0].owner_name is None:  # most often; nothing is copied
         mine = shares[0].collection
-        return VisibleConcepts(mine.cards, mine.keys.rows, mine.keys.index)
+        return VisibleConcepts(mine.cards, mine.keys.rows, mine.keys.index, mine.faces)
     cards: list[Card] = []
     rows: list[IndexRow] = []
     keys: list[bytes] = []
+    faces: list[FaceRow] = []
     for collection, owner_name, only in ((share.collection, share.owner_name, share.only) for share in shares):
         cards += (
             card._replace(owner_name=owner_name) for card in collection.cards if only is None or card.concept_id in only
@@ -84,7 +85,9 @@ def visible_concepts(shares: Sequence[Share]) -> VisibleConcepts:
         shown = [only is None or row.concept_id in only for row in collection.keys.rows]
         rows += compress(collection.keys.rows, shown)
         keys += (key.tobytes() for key in compress(collection.keys.keys, shown))
-    return VisibleConcepts(tuple(cards), tuple(rows), write_flat_index([row.avatar_id for row in rows], keys))
+        faces += (face for face in collection.faces if only is None or face.concept_id in only)
+    index = write_flat_index([row.avatar_id for row in rows], keys)
+    return VisibleConcepts(tuple(cards), tuple(rows), index, tuple(faces))
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,3 +111,19 @@ async def m002_places(db: aiosqlite.Connection) -> None:
         "CREATE TABLE link_codes (digest BLOB PRIMARY KEY, person TEXT NOT NULL, expires_at REAL NOT NULL) STRICT",
     ):
         await db.execute(statement)
+
+
+@migration
+async def m003_faces(db: aiosqlite.Connection) -> None:
+    """Faces of people whose recognition was agreed to: a row here is the consent, given at `agreed_at`.
+
+    `key` is float32[128], made by the face encoder from the avatar. Refusals belong to one group, named by a digest,
+    and hold nothing but the key of the face that nobody's card may name there.
+    """
+    for statement in (
+        "CREATE TABLE faces (avatar_id INTEGER PRIMARY KEY REFERENCES avatars (id) ON DELETE CASCADE,"
+        " key BLOB NOT NULL, agreed_at REAL NOT NULL) STRICT",
+        "CREATE TABLE face_refusals (chat BLOB NOT NULL, person BLOB NOT NULL, key BLOB NOT NULL,"
+        " PRIMARY KEY (chat, person)) STRICT, WITHOUT ROWID",
+    ):
+        await db.execute(statement)

@@ -26,6 +26,7 @@ from rapbot.concepts.sqlite_places import OWNER_OF, SqlitePlaces
 from rapbot.concepts.sqlite_rows import CollectionRows, Row, collection, current_revision, read_concept, read_rows
 from rapbot.concepts.store import Change, Changed, Collection, EraseOwner
 from rapbot.errors import Gone, StoreError
+from rapbot.i18n import mark
 
 _log = logging.getLogger(__name__)
 
@@ -109,7 +110,7 @@ class SqliteConceptStore:
                 )
         for (jpeg,) in rows:
             return bytes(jpeg)
-        raise Gone("photo")
+        raise Gone(mark("photo"))
 
     @property
     def places(self) -> SqlitePlaces:

@@ -27,12 +27,13 @@ from rapbot.concepts.store import (
     Remember,
     RemoveAvatar,
     ReplaceKeys,
+    SetFaces,
     Undo,
     Undone,
     UndoneKind,
 )
 from rapbot.errors import ConceptError, Gone, NameTaken, NothingToUndo
-from rapbot.i18n import _
+from rapbot.i18n import _, mark
 
 
 @dataclass(slots=True)
@@ -56,7 +57,7 @@ class Transaction:
         )
         concept = await read_concept(self.db, self.owner, concept_id) if owned else None
         if concept is None:
-            raise Gone("concept")
+            raise Gone(mark("concept"))
         self.concept_id = concept.id
         return concept
 
@@ -80,6 +81,8 @@ async def apply(transaction: Transaction, change: Change) -> None:
             await _erase_owner(transaction)
         case ReplaceKeys():
             await _replace_keys(transaction, change)
+        case SetFaces():
+            await _set_faces(transaction, change)
 
 
 async def _erase_owner(tx: Transaction) -> None:
@@ -140,6 +143,7 @@ async def _add_avatar(tx: Transaction, change: AddAvatar) -> None:
                 )
             )
         avatar_id = await _insert_avatar(tx, concept.id, change.avatar, change.role)
+        await _add_face(tx, concept, avatar_id, change.avatar.face)
     await tx.db.execute("UPDATE concepts SET updated_at = ? WHERE id = ?", (tx.now, concept.id))
     kind = UndoneKind.ADD_AVATAR if change.role is Role.AVATAR else UndoneKind.ADD_COUNTEREXAMPLE
     await _note(tx, kind, concept.id, avatar_id, concept, also)
@@ -170,7 +174,7 @@ async def _remove_avatar(tx: Transaction, change: RemoveAvatar) -> None:
         await _close_journal(tx)
         tx.leaves_traces = True
         return
-    raise Gone("photo")
+    raise Gone(mark("photo"))
 
 
 async def _forget(tx: Transaction, change: Forget) -> None:
@@ -215,6 +219,28 @@ async def _replace_keys(tx: Transaction, change: ReplaceKeys) -> None:
             tx.avatar_ids.append(avatar_id)
 
 
+async def _set_faces(tx: Transaction, change: SetFaces) -> None:
+    concept = await tx.own_concept(change.concept_id)
+    await tx.db.execute(
+        "DELETE FROM faces WHERE avatar_id IN (SELECT id FROM avatars WHERE concept_id = ?)", (concept.id,)
+    )
+    tx.leaves_traces = True
+    for avatar_id, key in change.faces:
+        if any(avatar.id == avatar_id for avatar in concept.avatars):
+            await tx.db.execute("INSERT INTO faces VALUES (?, ?, ?)", (avatar_id, _key_bytes(key, unit=False), tx.now))
+
+
+async def _add_face(tx: Transaction, concept: Concept, avatar_id: int, face: Key | None) -> None:
+    """A new picture of somebody who agreed already."""
+    if face is None:
+        return
+    await tx.db.execute(
+        "INSERT INTO faces SELECT ?, ?, max(agreed_at) FROM faces JOIN avatars ON id = avatar_id"
+        " WHERE concept_id = ? HAVING count(*) > 0",
+        (avatar_id, _key_bytes(face, unit=False), concept.id),
+    )
+
+
 async def _free_name(tx: Transaction, wanted: str, but: int | None = None) -> str:
     name = clean_name(wanted, tx.limits)
     taken = await tx.db.execute_fetchall(
@@ -227,7 +253,11 @@ async def _free_name(tx: Transaction, wanted: str, but: int | None = None) -> st
 
 
 def _words(tx: Transaction, category: str, info: str) -> tuple[str, str]:
-    return clean_text(category, tx.limits.category, "kind of thing"), clean_text(info, tx.limits.info, "description")
+    limits = tx.limits
+    return (
+        clean_text(category, limits.category, mark("kind of thing")),
+        clean_text(info, limits.info, mark("description")),
+    )
 
 
 async def _set_words(tx: Transaction, concept_id: int, name: str, category: str, info: str, updated: float) -> None:
@@ -277,9 +307,12 @@ def _new_id(cursor: aiosqlite.Cursor) -> int:
     return cursor.lastrowid
 
 
-def _key_bytes(key: Key) -> bytes:
-    """float32[D] of length 1, little-endian. ValueError for anything that is not a direction: a fault of the caller."""
+def _key_bytes(key: Key, *, unit: bool = True) -> bytes:
+    """float32[D], little-endian, of length 1 (`unit`) or as it is: face keys are compared by their Euclidean distance.
+
+    ValueError for anything that is not a direction: a fault of the caller.
+    """
     norm = float(np.linalg.norm(key))
     if key.ndim != 1 or not np.isfinite(norm) or norm == 0.0:
         raise ValueError(f"not a key: shape {key.shape}, length {norm}")
-    return (key / norm).astype("<f4").tobytes()
+    return (key / norm if unit else key).astype("<f4").tobytes()

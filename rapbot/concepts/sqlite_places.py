@@ -10,7 +10,7 @@ import aiosqlite
 
 from rapbot.concepts.places import SharedConcept
 from rapbot.errors import ConceptError, Gone
-from rapbot.i18n import _
+from rapbot.i18n import _, mark
 
 OWNER_OF = "COALESCE((SELECT owner_no FROM identities WHERE id = ?1), (SELECT no FROM owners WHERE id = ?1))"
 """SQL for the number of the memory that a person (parameter 1) uses: their own, or the one they are linked to."""
@@ -50,7 +50,7 @@ class SqlitePlaces:
                 f"SELECT 1 FROM concepts WHERE owner_no = {OWNER_OF} AND id = ?2", (shared.person, shared.concept_id)
             )
             if not own:
-                raise Gone("concept")
+                raise Gone(mark("concept"))
             await db.execute(
                 "INSERT OR REPLACE INTO shares VALUES (?, ?, ?, ?)",
                 (chat, shared.concept_id, shared.person, shared.person_name),

@@ -13,7 +13,7 @@ from rapbot.concepts.concept import Avatar, Concept, Role
 from rapbot.concepts.faiss_bytes import write_flat_index
 from rapbot.concepts.sqlite_places import OWNER_OF
 from rapbot.concepts.store import Collection, KeyTable
-from rapbot.concepts.visible import Card, IndexRow
+from rapbot.concepts.visible import Card, FaceRow, IndexRow
 from rapbot.messages import Box
 
 Row = Sequence[Any]
@@ -34,6 +34,7 @@ class CollectionRows:
     concepts: tuple[Row, ...] = ()
     avatars: tuple[Row, ...] = ()
     keys: tuple[Row, ...] = ()
+    faces: tuple[Row, ...] = ()
 
 
 async def current_revision(db: aiosqlite.Connection, owner: str) -> tuple[int | None, int]:
@@ -52,7 +53,11 @@ async def read_rows(db: aiosqlite.Connection, owner_no: int, revision: int) -> C
     keys = await db.execute_fetchall(
         "SELECT avatar_id, key FROM keys WHERE owner_no = ? ORDER BY avatar_id", (owner_no,)
     )
-    return CollectionRows(revision, tuple(concepts), tuple(avatars), tuple(keys))
+    faces = await db.execute_fetchall(
+        "SELECT avatar_id, concept_id, key FROM faces JOIN avatars ON id = avatar_id WHERE owner_no = ? ORDER BY id",
+        (owner_no,),
+    )
+    return CollectionRows(revision, tuple(concepts), tuple(avatars), tuple(keys), tuple(faces))
 
 
 async def read_concept(db: aiosqlite.Connection, owner: str, concept_id: int) -> Concept | None:
@@ -67,7 +72,8 @@ def collection(owner: str, rows: CollectionRows, encoder: str) -> Collection:
     """Pure work on rows: some milliseconds for a thousand concepts, so the store does it off the event loop."""
     cards = tuple(Card(number, name, category, info) for number, name, category, info, _, _ in rows.concepts)
     keys = _key_table(rows.keys, rows.avatars, encoder)
-    return Collection(owner, rows.revision, cards, keys, _maker(owner, rows.concepts, rows.avatars))
+    make = _maker(owner, rows.concepts, rows.avatars)
+    return Collection(owner, rows.revision, cards, keys, make, tuple(FaceRow(*row) for row in rows.faces))
 
 
 def _maker(owner: str, concepts: Iterable[Row], avatars: Iterable[Row]) -> Callable[[int], Concept]:

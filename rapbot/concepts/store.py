@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from rapbot.concepts.concept import Concept, Key, NewAvatar, Role
 from rapbot.concepts.faiss_bytes import read_flat_index
-from rapbot.concepts.visible import Card, IndexRow
+from rapbot.concepts.visible import Card, FaceRow, IndexRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,7 @@ class Collection:
     cards: tuple[Card, ...]
     keys: KeyTable
     make_concept: Callable[[int], Concept] = field(repr=False)
+    faces: tuple[FaceRow, ...] = ()
 
     @cached_property
     def concepts(self) -> tuple[Concept, ...]:
@@ -128,7 +129,15 @@ class ReplaceKeys:
     keys: tuple[tuple[int, Key], ...]
 
 
-Change = Remember | Edit | AddAvatar | RemoveAvatar | Forget | Undo | EraseOwner | ReplaceKeys
+@dataclass(frozen=True, slots=True)
+class SetFaces:
+    """The person agreed that this concept is recognised by these faces (avatar id, float32[128]); none: no more."""
+
+    concept_id: int
+    faces: tuple[tuple[int, Key], ...] = ()
+
+
+Change = Remember | Edit | AddAvatar | RemoveAvatar | Forget | Undo | EraseOwner | ReplaceKeys | SetFaces
 
 
 class UndoneKind(StrEnum):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rapbot.concepts.concept import fold_name
 from rapbot.concepts.index import IndexCache, OwnerIndex, Share, visible_concepts
@@ -90,7 +90,7 @@ def _combine(own: OwnerIndex, others: dict[str, OwnerIndex], shared: Sequence[Sh
     own_names = {fold_name(card.name) for card in own.visible.cards}
     names = [(card.concept_id, card.name) for card in cards]
     names += [(concept, name) for concept, name in short.items() if fold_name(name) not in own_names]
-    return Sight(own, VisibleConcepts(cards, visible.rows, visible.index), tuple(names), short)
+    return Sight(own, replace(visible, cards=cards), tuple(names), short)
 
 
 def _named(cards: Sequence[Card]) -> tuple[tuple[Card, ...], dict[int, str]]:

@@ -26,6 +26,14 @@ class IndexRow(NamedTuple):
     counterexample: bool = False
 
 
+class FaceRow(NamedTuple):
+    """One face of a person who agreed to be recognised; `key` is float32[128] as bytes."""
+
+    avatar_id: int
+    concept_id: int
+    key: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class VisibleConcepts:
     """Everything a job may name: cards, and the avatars' keys as a serialized FAISS index.
@@ -37,3 +45,7 @@ class VisibleConcepts:
     cards: tuple[Card, ...] = ()
     rows: tuple[IndexRow, ...] = ()
     index: bytes = b""
+    faces: tuple[FaceRow, ...] = ()
+    """Of people whose recognition was agreed to; without one, no photo is searched for faces."""
+    unwanted: tuple[bytes, ...] = ()
+    """Faces (float32[128]) that nobody's card may name in this group."""

@@ -57,6 +57,8 @@ class Job:
     """ENCODE: the part of the photo that shows the concept; None lets the worker choose."""
     category: str = ""
     """ENCODE: what kind of thing the avatar shows, as far as known."""
+    faces: bool = False
+    """ENCODE: look for faces in the avatar as well."""
     options: tuple[str, ...] = ()
     """QUESTION: answer choices to be scored by the model's likelihood instead of generating."""
     scene: Scene | None = None
@@ -111,6 +113,16 @@ class Scene:
     """Accepted, at most one per concept, best first."""
     candidates: tuple[Candidate, ...] = ()
     """Best first; holds the rejected ones as well."""
+    strangers: int = 0
+    """Faces that belong to nobody known, where faces were looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class AvatarFace:
+    """A face in an avatar: where, in fractions of it, and float32[128] as bytes."""
+
+    box: Box
+    key: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +135,8 @@ class EncodedAvatar:
     box: Box
     tags: tuple[Tag, ...] = ()
     """Words for what it shows, when the worker looked."""
+    faces: tuple[AvatarFace, ...] = ()
+    """Largest first, when the job asked for them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from PIL import Image
 
 from rapbot.errors import InferenceError, RapbotError
+from rapbot.i18n import mark
 from rapbot.inference.avatars import choose_avatar_box
 from rapbot.inference.drawing import draw_candidates, draw_sightings
 from rapbot.inference.eyes import Eyes, cut
@@ -87,7 +88,9 @@ class RapPipeline:
                 raise
             if len(jobs) == 1:
                 return [
-                    Failure("InferenceError", "That picture needs more memory than I have. Please send a smaller one.")
+                    Failure(
+                        "InferenceError", mark("That picture needs more memory than I have. Please send a smaller one.")
+                    )
                 ]
             half = len(jobs) // 2
             return self.run(jobs[:half], report) + self.run(jobs[half:], report)
@@ -113,7 +116,7 @@ class RapPipeline:
 
     def _finish(self, work: _Work) -> Answer | Failure:
         if work.failure is not None or work.answer is None:
-            return work.failure or Failure("InferenceError", "I have no answer to that.")
+            return work.failure or Failure("InferenceError", mark("I have no answer to that."))
         return replace(work.answer, timings=dict(work.timings))
 
     def _decode(self, work: _Work) -> None:
@@ -160,7 +163,7 @@ class RapPipeline:
         """The stored form of one picture of a concept: JPEG, key, and where it was cut out."""
         job, picture = work.job, work.picture
         if picture is None:
-            raise InferenceError("Please send a photo with that.")
+            raise InferenceError(mark("Please send a photo with that."))
         box, seen = job.box, work.perception
         if box is None:
             box = choose_avatar_box(picture, seen.regions, job.category) if seen is not None else WHOLE

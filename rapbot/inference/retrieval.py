@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rapbot.concepts.faiss_bytes import read_flat_index
+from rapbot.i18n import mark
 from rapbot.inference.job import Candidate, Card, Region, VisibleConcepts
 from rapbot.messages import Box, Sighting
 
@@ -21,9 +22,9 @@ Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
-TOO_FAR = "too far"
-FITS_BETTER = "another concept fits better"
-YOU_SAID_NO = "you said it is not"
+TOO_FAR = mark("too far")
+FITS_BETTER = mark("another concept fits better")
+YOU_SAID_NO = mark("you said it is not")
 
 _NOWHERE = 4.0
 """Instead of a distance where there is none; twice the largest one."""

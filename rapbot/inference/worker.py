@@ -22,6 +22,7 @@ from pebble import ProcessExpired, ProcessPool
 
 from rapbot import errors
 from rapbot.errors import InferenceError, JobTimeout, RapbotError, WorkerDied
+from rapbot.i18n import mark
 from rapbot.inference.job import Answer, Job
 from rapbot.inference.serving import Failure, NotWarm, Warm, WorkerStart, initialise, run_batch, warm
 from rapbot.logs import get_logger
@@ -30,7 +31,7 @@ from rapbot.messages import Progress, ProgressListener, Stage
 log = get_logger("rapbot.worker")
 
 _FRAME = re.compile(r'File "[^"]*?([\w.-]+\.py)", line (\d+), in (\w+)')
-_DIED = "My model process stopped twice on this message, so I gave up on it. Please try another photo."
+_DIED = mark("My model process stopped twice on this message, so I gave up on it. Please try another photo.")
 
 
 class Worker:
@@ -177,7 +178,7 @@ class Worker:
             raise WorkerDied(_DIED) from error
         except Exception as error:
             log.error("worker.bug", error=type(error).__name__, frames=_frames(error))
-            raise InferenceError("Something broke inside me while I looked at that. Sorry!") from error
+            raise InferenceError(mark("Something broke inside me while I looked at that. Sorry!")) from error
 
     def _lost(self) -> None:
         self._warm = None
