@@ -101,7 +101,8 @@ async def serving(assistant: Assistant, settings: Settings, peer: DiscordPeer) -
     task = asyncio.create_task(serve(assistant, settings, ready=names.append))
     task.add_done_callback(lambda _task: peer.world.changed())
     try:
-        await peer.wait_for(lambda: task.done() or peer.gateway.online(), what="the bot online")
+        shards = set(range(peer.world.shards))
+        await peer.wait_for(lambda: task.done() or peer.gateway.online() == shards, SLOW, "the bot online")
         if task.done():
             await task
         yield task

@@ -94,6 +94,22 @@ async def test_the_edit_button_opens_the_same_form(house: House, peer: DiscordPe
     assert "cheese" in saved.text
 
 
+async def test_a_typed_edit_offers_buttons_that_open_the_form_or_await_a_photo(house: House, peer: DiscordPeer) -> None:
+    ann, dm = house.person()
+    await house.teach(ann, dm, "Lala")
+    menu = await house.asked(dm, ann, "/edit Lala")
+    form = await peer.press(menu, "Name", person=ann).form()
+    assert "Lulu" in (await house.answer(peer.submit(form, ann, {"name": "Lulu"}))).text
+    assert "another photo of Lulu" in (await house.press(menu, "Add a photo", ann)).text
+    assert "2 photos" in (await house.asked(dm, ann, "", ("more.jpg", cat_elsewhere_jpeg()))).text
+
+
+async def test_a_name_with_quotes_stays_one_name(house: House, peer: DiscordPeer) -> None:
+    ann, dm = house.person()
+    answer = await house.teach(ann, dm, 'Lala "the” cat: big', "A ginger cat.")
+    assert "Lala 'the' cat: big" in answer.text
+
+
 async def test_editing_an_unknown_name_says_so_to_the_person_alone(house: House, peer: DiscordPeer) -> None:
     ann, _dm = house.person()
     guild = house.guild(ann)

@@ -172,3 +172,18 @@ async def test_where_only_the_person_installed_the_bot_it_answers_with_what_is_t
     group = peer.group(ann, ben)
     photo = peer.say(group, ben, "", [CAT])
     assert "Lala" in (await house.answer(peer.context_menu(group, ann, "Who is here?", photo))).text
+
+
+async def test_a_server_that_removed_the_bot_while_it_was_away_shows_nothing_shared(
+    house: House, peer: DiscordPeer
+) -> None:
+    ann, _dm = house.person("Ann")
+    ben, theirs = house.person("Ben")
+    guild = house.guild(ann, ben)
+    await house.teach(ann, guild.channel, "Lala")
+    await house.call(guild.channel, ann, "share", name="Lala")
+    async with peer.offline(resumable=False):
+        peer.kick_bot(guild)
+    await peer.online()
+    await house.asked(theirs, ben, "/help")
+    assert "Lala" not in (await house.call(guild.channel, ben, "find", photo=CAT)).text

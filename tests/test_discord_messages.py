@@ -135,11 +135,12 @@ async def test_an_edited_question_is_answered_again_in_the_same_place(house: Hou
 
 async def test_a_link_preview_is_not_an_edit(house: House, peer: DiscordPeer) -> None:
     ann, dm = house.person()
-    question = peer.say(dm, ann, "/help https://example.org")
-    answer = await house.reply(question)
+    question = peer.say(dm, ann, "/caption https://example.org", [CAT])
+    await house.reply(question)
+    loaded = len(peer.calls_to("GET /cdn"))
     peer.edit(question, question.content)  # Discord sends the same words again with the embed
-    await house.asked(dm, ann, "/help")
-    assert answer.edits == []
+    await house.asked(dm, ann, "/caption", CAT)
+    assert len(peer.calls_to("GET /cdn")) == loaded + 1
 
 
 async def test_an_edit_while_the_first_version_is_answered_gives_one_answer(house: House, peer: DiscordPeer) -> None:
@@ -207,6 +208,9 @@ async def test_a_long_answer_comes_in_pieces_that_end_with_sentences(house: Hous
     assert "Cat 4" in last.text
     assert last.attachments
     assert first.text[-1] in ".:"
+    peer.edit(question, "/caption")
+    await peer.gone(last, SLOW)
+    assert "Cat 0" not in first.text
 
 
 async def test_words_of_people_neither_ping_nor_format(house: House, peer: DiscordPeer) -> None:

@@ -72,6 +72,25 @@ async def test_a_place_where_the_bot_may_not_write_breaks_nothing(house: House, 
     assert refused not in [one.replies_to for one in peer.sent(guild.channel)]
 
 
+async def test_where_pictures_may_not_be_attached_the_words_are_sent(house: House, peer: DiscordPeer) -> None:
+    ann, dm = house.person()
+    guild = house.guild(ann)
+    await house.teach(ann, dm, "Lala")
+    peer.fail_next(f"POST /channels/{guild.channel.id}/messages", 403, code=50013)
+    answer = await house.asked(guild.channel, ann, house.mention(), CAT)
+    assert "Lala" in answer.text
+    assert "may not attach" in answer.text
+    assert not answer.attachments
+
+
+async def test_where_older_messages_may_not_be_read_the_answer_is_no_reply(house: House, peer: DiscordPeer) -> None:
+    ann, _dm = house.person()
+    guild = house.guild(ann)
+    peer.fail_next(f"POST /channels/{guild.channel.id}/messages", 400, code=160002)
+    peer.say(guild.channel, ann, house.mention("/help"))
+    assert "/remember" in (await peer.next_message(guild.channel)).text
+
+
 async def test_typing_that_fails_does_not_fail_the_answer(house: House, peer: DiscordPeer) -> None:
     ann, dm = house.person()
     peer.fail_next(f"POST /channels/{dm.id}/typing", 403)
@@ -117,15 +136,16 @@ async def test_what_was_said_while_the_line_was_broken_is_answered_once(house: H
 
 async def test_an_event_that_comes_twice_is_answered_once(house: House, peer: DiscordPeer) -> None:
     ann, dm = house.person()
-    question = peer.say(dm, ann, "/help")
+    question = peer.say(dm, ann, "/remember Lala A ginger cat.", [CAT])
     peer.world.publish("MESSAGE_CREATE", question)
     called = peer.slash(dm, ann, "privacy")
     called.dispatch()
-    await house.reply(question)
+    answer = await house.reply(question)
     await house.answer(called)
     peer.world.publish("MESSAGE_CREATE", question)
-    await house.asked(dm, ann, "/privacy")
-    assert len([one for one in peer.sent(dm) if one.replies_to is question]) == 1
+    await house.asked(dm, ann, "/remember Lulu A ginger cat.", CAT)
+    assert "I will know Lala" in answer.text
+    assert [one for one in peer.sent(dm) if one.replies_to is question] == [answer]
     assert called.refused == []
     assert len(called.messages) == 1
 
@@ -154,7 +174,8 @@ async def test_buttons_and_forms_work_after_a_restart(weights: Path, tmp_path: P
         async with bot_of(peer, tmp_path, weights) as again:
             assert "Lala" in (await again.press(said, "Why?", ann)).text
             assert "Lala" in (await again.press(found, "Why?", ann)).text
-            assert "Lala" in (await again.press(album, "Why? (2)", ann)).text
+            assert album.labels == ["Wrong? (2)", "Why? (2)"]
+            assert "(accepted)" in (await again.press(album, "Why? (2)", ann)).text  # the cup is no cat
             parts = await again.press(said, "Wrong?", ann)
             assert parts.labels
             names = await again.press(parts, parts.labels[0], ann)
@@ -207,6 +228,18 @@ async def test_a_discord_that_cannot_be_reached_at_the_start_is_waited_for(weigh
         settings = bot_settings(peer, tmp_path, weights)
         async with running(settings, models=False) as app, serving(app.assistant, settings, peer):
             assert (await House(app, peer, settings).asked(peer.dm(ann), ann, "/help")).text
+
+
+async def test_servers_of_several_shards_are_served(weights: Path, tmp_path: Path) -> None:
+    async with DiscordPeer.start(shards=2) as peer:
+        ann = peer.person("Ann")
+        guilds = [peer.guild(f"Server {number}", members=[ann], shard=number) for number in range(2)]
+        settings = bot_settings(peer, tmp_path, weights)
+        async with running(settings, models=False) as app, serving(app.assistant, settings, peer):
+            bot = House(app, peer, settings)
+            for guild in guilds:
+                assert (await bot.asked(guild.channel, ann, bot.mention("/help"))).text
+                assert (await bot.call(guild.channel, ann, "privacy")).ephemeral
 
 
 async def test_a_missing_intent_is_told_in_one_sentence(weights: Path, tmp_path: Path) -> None:

@@ -8,13 +8,15 @@ from typing import Any
 import discord
 
 from adapters.delivery import Shown
-from adapters.discord.showing import Part, parts
+from adapters.discord.showing import Part, parts, plain
 from rapbot.i18n import _
 
 SMALLEST_LIMIT = 10 * 2**20
 """Bytes of a message with files where nothing says more (a direct message)."""
-_EXPIRED = frozenset({10008, 10015, 50027})
-"""Unknown message, unknown webhook, invalid webhook token: the 15 minutes of an interaction are over."""
+_EXPIRED = frozenset({10015, 50027})
+"""Unknown webhook, invalid webhook token: the 15 minutes of an interaction are over."""
+_NO_HISTORY = 160002
+"""Replies need the permission to read what was written before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +79,22 @@ class MessageChannel:
         return parts(shown, guild.filesize_limit if guild is not None else SMALLEST_LIMIT)
 
     async def _post(self, part: Part, *, first: bool = False) -> discord.Message:
+        """Less is sent where we may not do everything: words without pictures, a message that is no reply."""
+        try:
+            return await self._try(part, reply=first)
+        except discord.Forbidden:
+            if not part.files:
+                raise
+            said = f"{part.content}\n" + plain(_("I may not attach pictures here."))
+            return await self._try(Part(said.strip(), (), part.buttons), reply=first)
+        except discord.HTTPException as error:
+            if error.code != _NO_HISTORY:
+                raise
+            return await self._try(part, reply=False)
+
+    async def _try(self, part: Part, *, reply: bool) -> discord.Message:
         options = part.as_new()
-        if first:
+        if reply:
             # A question deleted meanwhile is no reason to lose the answer.
             options["reference"] = self._message.to_reference(fail_if_not_exists=False)
         return await self._message.channel.send(**options, mention_author=False)

@@ -11,7 +11,7 @@ from discord import app_commands
 from adapters.desk import PRIVATE_COMMANDS
 from adapters.discord.forms import Forms
 from adapters.discord.places import MANAGER, present
-from adapters.discord.reception import Reception
+from adapters.discord.reception import Reception, named
 from adapters.discord.translation import described
 from rapbot.commands import COMMANDS
 from rapbot.i18n import _, mark, speaking
@@ -38,11 +38,6 @@ _Callback = Callable[..., Awaitable[None]]
 def add_commands(tree: app_commands.CommandTree[Any], reception: Reception, forms: Forms) -> None:
     """Every command into the menu of Discord."""
     _Commands(tree, reception, forms).add()
-
-
-def quoted(name: str) -> str:
-    """A name of several words, as the desk reads it."""
-    return '"' + name.replace('"', "'").strip() + '"'
 
 
 class _Commands:
@@ -134,7 +129,7 @@ class _Commands:
             await self._reception.refuse(interaction, said)
 
     async def _remember(self, interaction: _Interaction, name: str, info: str = "", photo: _Photo = None) -> None:
-        await self._do(interaction, "remember", f"{quoted(name)} {info}", photo)
+        await self._do(interaction, "remember", named(name, info), photo)
 
     async def _ask(self, interaction: _Interaction, question: str, photo: _Photo = None) -> None:
         await self._do(interaction, "ask", question, photo)

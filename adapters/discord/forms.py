@@ -15,7 +15,7 @@ from discord import app_commands
 from adapters.delivery import Shown
 from adapters.discord.pictures import attached, chosen, is_picture
 from adapters.discord.places import Recent
-from adapters.discord.reception import Reception
+from adapters.discord.reception import Reception, named
 from rapbot.concepts.concept import Concept
 from rapbot.errors import ConceptError, PhotoError, RapbotError
 from rapbot.i18n import _, mark, speaking
@@ -118,8 +118,8 @@ class Forms:
             await self._edited(interaction, form.removeprefix(EDIT), words)
         elif (pictures := self._taught.get(form)) is not None:
             self._taught.drop(form)
-            name = words.get("name", "").replace('"', "'").strip()
-            await self._reception.command(interaction, f'/remember "{name}" {words.get("info", "")}', pictures)
+            line = "/remember " + named(words.get("name", ""), words.get("info", ""))
+            await self._reception.command(interaction, line, pictures)
         elif form.startswith(TEACH) and await self._reception.welcome(interaction):
             with speaking(interaction.locale.value):
                 said = _("I was restarted while you wrote. Please choose “Remember this” again.")

@@ -73,7 +73,9 @@ def chat_of_message(message: discord.Message) -> Chat:
 def present(interaction: discord.Interaction[Any]) -> bool:
     """Whether the bot itself is in this place (and not only installed by the person who calls it)."""
     if interaction.guild_id is not None:
-        return interaction.client.get_guild(interaction.guild_id) is not None
+        # Both: the library keeps servers that removed the bot while it was not connected.
+        known = interaction.client.get_guild(interaction.guild_id) is not None
+        return known and interaction.is_guild_integration()
     return interaction.context.dm_channel
 
 

@@ -101,7 +101,7 @@ class Receiving:
     def _question(self, message: discord.Message) -> _Question | None:
         """None: it is not for us, or says nothing."""
         text, files = self._words(message), tuple(attached(message))
-        mentioned = any(person.id == self._me.id for person in message.mentions)
+        mentioned = any(person.id == self._me.id for person in message.mentions) or bool(self._own_roles(message))
         if message.guild is None or mentioned or self._is_reply_to_me(message):
             # A server without the message content intent shows us an empty message unless it mentions us.
             return _Question(text, files) if text or files or mentioned else None
@@ -114,9 +114,15 @@ class Receiving:
         replied = message.reference.resolved if message.reference is not None else None
         return isinstance(replied, discord.Message) and replied.author.id == self._me.id
 
+    def _own_roles(self, message: discord.Message) -> list[discord.Role]:
+        """Discord gives each bot a role of the same name, and people mention that one by mistake."""
+        return [role for role in message.role_mentions if role.tags is not None and role.tags.bot_id == self._me.id]
+
     def _words(self, message: discord.Message) -> str:
         """The text without the mention of us; other mentions as the names that people read."""
         text = re.sub(rf"<@!?{self._me.id}>", " ", message.content)
+        for role in self._own_roles(message):
+            text = text.replace(role.mention, " ")
         for person in message.mentions:
             text = re.sub(rf"<@!?{person.id}>", lambda _match, name=person.display_name: name, text)  # type: ignore[misc]
         return re.sub(r"[ \t]+", " ", _EMOJI.sub(r":\1:", text)).strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,6 +23,7 @@ from rapbot.messages import Chat, ChatKind, ProgressListener, Request
 
 _log = get_logger(__name__)
 _REMEMBERED = 10_000
+_QUOTES = re.compile('["“”„«»]')
 
 InteractionWork = Callable[[ProgressListener], Awaitable[Shown | None]]
 
@@ -121,6 +123,12 @@ class Reception:
             await InteractionChannel(interaction, group=False, present=False).refuse(said)
         except discord.HTTPException as error:
             _log.warning("refusal not shown", status=error.status, code=error.code)
+
+
+def named(name: str, info: str) -> str:
+    """A name, of several words perhaps, and what follows it, as the desk tells them apart."""
+    plain = _QUOTES.sub("'", name).strip()
+    return f'"{plain}" {info}'
 
 
 def is_admin(interaction: discord.Interaction[Any]) -> bool:
