@@ -16,6 +16,8 @@ from pydantic import SecretStr
 from adapters.telegram import serve
 from rapbot.app import App, running
 from rapbot.config import Settings, TelegramSettings, WorkerSettings
+from rapbot.messages import Chat as RapbotChat
+from rapbot.messages import ChatKind
 from tests.peers.telegram import BotMessage, Chat, Person, TelegramPeer
 from tests.pictures import cat_jpeg
 
@@ -103,3 +105,16 @@ async def teach(
     said = words(await answer(peer, chat))
     assert name in said
     return said
+
+
+def core(chat: Chat) -> RapbotChat:
+    return RapbotChat(f"telegram:{chat.id}", ChatKind.GROUP)
+
+
+async def say(peer: TelegramPeer, group: Chat, person: Person, text: str, photo: bytes | None = None) -> BotMessage:
+    """Address the bot in a group and read its answer."""
+    if photo is None:
+        peer.say(group, person, text)
+    else:
+        peer.send_photo(group, person, photo, text)
+    return await answer(peer, group)

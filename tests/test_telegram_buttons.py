@@ -153,6 +153,7 @@ async def test_forgetting_asks_first_and_replaces_the_question(app: App, peer: T
         peer.say(chat, ann, "/concepts")
         assert "Lala" not in words(await answer(peer, chat))
     assert len(peer.sent(chat)) == 4
+    assert peer.sent(chat)[2] == done, "the second delivery changed nothing"
 
 
 async def test_the_pages_of_concepts_turn_in_place(app: App, peer: TelegramPeer) -> None:

@@ -89,6 +89,14 @@ async def test_the_menu_is_there_in_every_language_and_scope(app: App, peer: Tel
     async with bot(app, peer):
         await peer.wait_for(lambda: len(peer.called("setMyShortDescription")) == 5)
     assert {code for _, code in peer.commands} == {"", "de", "es", "zh", "ru"}
+    for code in ("de", "es", "zh", "ru"):
+        for scope in ("all_private_chats", "all_group_chats", "all_chat_administrators"):
+            [english, translated] = [
+                {c["command"]: c["description"] for c in peer.commands[scope, key]} for key in ("", code)
+            ]
+            assert english.keys() == translated.keys()
+            assert english["help"] != translated["help"]
+        assert peer.short_descriptions[code] != peer.short_descriptions[""]
     named = {scope: [c["command"] for c in commands] for (scope, code), commands in peer.commands.items() if not code}
     assert {"remember", "caption", "mydata", "forgetme", "help"} <= set(named["all_private_chats"])
     assert not {"settings", "share"} & set(named["all_private_chats"])
@@ -182,7 +190,9 @@ async def test_a_person_who_blocked_the_bot_disturbs_nobody(app: App, peer: Tele
 # -- webhooks ------------------------------------------------------------------------------------------------
 
 
-async def test_a_webhook_takes_updates_with_the_right_secret_only(app: App, peer: TelegramPeer) -> None:
+async def test_a_webhook_takes_updates_with_the_right_secret_only(
+    app: App, peer: TelegramPeer, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
     port, person = free_port(), peer.person("Ann")
     chat = peer.private(person)
     async with bot(app, peer, webhook_url=f"http://127.0.0.1:{port}/telegram", webhook_port=port):
@@ -196,6 +206,10 @@ async def test_a_webhook_takes_updates_with_the_right_secret_only(app: App, peer
         assert await peer.post_update(forged) == 403
         assert await peer.post_update(forged, secret) == 200
         await answer(peer, chat)
+
+        damaged = {"update_id": 900_001, "message": {"text": "xyzzy"}}
+        assert await peer.post_update(damaged, secret) == 400
+    assert "xyzzy" not in "".join(capfd.readouterr()) + caplog.text, "the library logs whole updates"
     assert len(peer.sent(chat)) == 2
     assert not peer.called("getUpdates")
 

@@ -1,44 +1,18 @@
-"""Groups on Telegram: when the bot speaks, what it recognises and for whom, and what happens when people go."""
+"""Groups on Telegram: when the bot speaks and when not, where, and what it says in private instead."""
 
 from __future__ import annotations
 
 import pytest
 
 from rapbot.app import App
-from rapbot.messages import Chat as RapbotChat
-from rapbot.messages import ChatKind
-from tests.peers.telegram import BotMessage, Chat, Person, TelegramPeer
+from tests.peers.telegram import TelegramPeer
 from tests.pictures import cat_elsewhere_jpeg, cat_jpeg, coffee, jpeg
-from tests.telegram_visitor import answer, bot, teach, words
+from tests.telegram_visitor import answer, bot, core, say, teach, words
 from tests.telegram_visitor import app as app
 from tests.telegram_visitor import open_peer as open_peer
 from tests.telegram_visitor import peer as peer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-def core(chat: Chat) -> RapbotChat:
-    return RapbotChat(f"telegram:{chat.id}", ChatKind.GROUP)
-
-
-async def say(peer: TelegramPeer, group: Chat, person: Person, text: str, photo: bytes | None = None) -> BotMessage:
-    """Address the bot in a group and read its answer."""
-    if photo is None:
-        peer.say(group, person, text)
-    else:
-        peer.send_photo(group, person, photo, text)
-    return await answer(peer, group)
-
-
-async def share(peer: TelegramPeer, group: Chat, person: Person, name: str, what: str) -> None:
-    await teach(peer, peer.private(person), person, name, what)
-    assert name in words(await say(peer, group, person, f"/share {name}"))
-
-
-async def nothing_more(peer: TelegramPeer, group: Chat, person: Person, said: int) -> None:
-    """Whatever was sent before `/privacy` has been handled when its answer comes; it is the only one."""
-    await say(peer, group, person, "/privacy")
-    assert len(peer.sent(group)) == said + 1
 
 
 # -- when the bot speaks -------------------------------------------------------------------------------------
@@ -55,8 +29,11 @@ async def test_it_answers_only_who_addresses_it(app: App, open_peer: TelegramPee
         peer.say(group, ann, "/help@another_bot")
         peer.say(group, ann, "/roll 6")  # a command of who knows whom
         peer.say(group, ann, "write to me@rapbot_test_bot.example.org")
-        await nothing_more(peer, group, ann, 0)
+        await peer.fetched()
+    assert peer.sent(group) == []
+    assert not peer.called("getFile")
 
+    async with bot(app, peer):
         assert "/remember" in words(await say(peer, group, ann, "/help@rapbot_test_bot"))
         assert "cat" in words(await say(peer, group, ann, "@rapbot_test_bot /caption", cat_jpeg()))
         asked = peer.say(group, ann, "who is this, @Rapbot_Test_Bot?", reply_to=peer.sent(group)[-1])
@@ -130,7 +107,8 @@ async def test_an_edited_caption_of_a_photo_nobody_asked_about_stays_unanswered(
         photo = peer.send_photo(group, ann, jpeg(coffee()), "morning")
         await peer.wait_for(lambda: peer.called("getFile"))
         peer.edit(photo, caption="good morning")
-        await nothing_more(peer, group, ann, 1)
+        await peer.fetched()
+    assert len(peer.sent(group)) == 1
 
 
 async def test_a_topic_of_a_forum_is_kept(app: App, peer: TelegramPeer) -> None:
@@ -180,118 +158,9 @@ async def test_channels_and_other_bots_are_not_answered(app: App, open_peer: Tel
         spoken = {"from": peer.person("Channel").user, "sender_chat": channel.wire}
         peer.inject({"message": {**written, "message_id": 9002, **spoken}})
         peer.inject({"message": {**written, "message_id": 9003, **spoken, "is_automatic_forward": True}})
-        await nothing_more(peer, group, ann, 0)
+        await peer.fetched()
+    assert peer.sent(group) == []
     assert peer.sent(channel) == []
-
-
-# -- who sees what -------------------------------------------------------------------------------------------
-
-
-async def test_nobody_sees_what_was_not_shared(app: App, peer: TelegramPeer) -> None:
-    """Three members, the same cat under three names: each sees their own, and what others shared here."""
-    ann, ben, cleo = peer.person("Ann"), peer.person("Ben"), peer.person("Cleo")
-    group, elsewhere = peer.group("Cats", [ann, ben, cleo]), peer.group("Dogs", [ann, ben, cleo])
-    async with bot(app, peer):
-        await share(peer, group, ann, "Lala", "A ginger tabby cat.")
-        await teach(peer, peer.private(ben), ben, "Momo", "A striped cat.")
-        for person in (ann, ben, cleo):
-            peer.say(group, person, "/privacy")
-            await answer(peer, group)
-        assert "Momo" in words(await say(peer, group, ben, "/find", cat_jpeg()))
-        said = words(await say(peer, group, cleo, "/find", cat_jpeg()))
-        assert "Ann's Lala" in said
-        assert "Momo" not in said
-        said = words(await say(peer, elsewhere, cleo, "/find", cat_jpeg()))
-        assert "Lala" not in said
-        assert "Momo" not in said
-        peer.send_photo(peer.private(cleo), cleo, cat_jpeg(), "/find")
-        assert "Lala" not in words(await answer(peer, peer.private(cleo)))
-        assert "Lala" in words(await say(peer, group, ann, "/unshare Lala"))
-        assert "Lala" not in words(await say(peer, group, cleo, "/find", cat_jpeg()))
-
-
-@pytest.mark.parametrize("bot_admin", [False, True])
-async def test_who_leaves_takes_their_concepts_along_at_once(app: App, peer: TelegramPeer, bot_admin: bool) -> None:
-    ann, ben = peer.person("Ann"), peer.person("Ben")
-    group = peer.group("Cats", [ann, ben], bot_admin=bot_admin)
-    async with bot(app, peer):
-        await share(peer, group, ann, "Lala", "A ginger tabby cat.")
-        assert "Ann's Lala" in words(await say(peer, group, ben, "/find", cat_jpeg()))
-        peer.leave(group, ann)
-        assert "Lala" not in words(await say(peer, group, ben, "/find", cat_jpeg()))
-        peer.join(group, ann)
-        assert "Lala" not in words(await say(peer, group, ben, "/find", cat_jpeg()))
-    assert await app.assistant.groups.sharers(core(group)) == ()
-
-
-async def test_who_was_thrown_out_while_the_bot_was_away_is_noticed(app: App, peer: TelegramPeer) -> None:
-    ann, ben = peer.person("Ann"), peer.person("Ben")
-    group = peer.group("Cats", [ann, ben])
-    async with bot(app, peer):
-        await share(peer, group, ann, "Lala", "A ginger tabby cat.")
-    peer.ban(group, ann)
-    peer._world.updates.pending.clear()  # more than a day later Telegram has forgotten the update
-    async with bot(app, peer):
-        assert "Lala" not in words(await say(peer, group, ben, "/find", cat_jpeg()))
-    assert await app.assistant.groups.sharers(core(group)) == ()
-
-
-async def test_while_members_cannot_be_checked_nothing_of_others_is_shown(app: App, peer: TelegramPeer) -> None:
-    ann, ben = peer.person("Ann"), peer.person("Ben")
-    group = peer.group("Cats", [ann, ben])
-    async with bot(app, peer):
-        await share(peer, group, ann, "Lala", "A ginger tabby cat.")
-        peer.fail_next("getChatMember", 500, times=8)
-        said = words(await say(peer, group, ben, "/find", cat_jpeg()))
-    assert said == "I cannot ask Telegram who is in this group right now. Please try again in a moment."
-
-
-async def test_members_are_not_asked_about_again_and_again(app: App, peer: TelegramPeer) -> None:
-    ann, ben = peer.person("Ann"), peer.person("Ben")
-    group = peer.group("Cats", [ann, ben])
-    async with bot(app, peer):
-        await share(peer, group, ann, "Lala", "A ginger tabby cat.")
-        for _ in range(3):
-            await say(peer, group, ben, "/privacy")
-    assert len(peer.called("getChatMember")) == 1
-
-
-async def test_thrown_out_of_a_group_the_bot_keeps_nothing_of_it(app: App, peer: TelegramPeer) -> None:
-    ann, ben = peer.person("Ann"), peer.person("Ben")
-    group = peer.group("Cats", [ben], [ann])
-    async with bot(app, peer):
-        await share(peer, group, ann, "Lala", "A ginger tabby cat.")
-        await say(peer, group, ann, "/settings every")
-        peer.kick_bot(group)
-        peer.say(peer.private(ben), ben, "/help")
-        await answer(peer, peer.private(ben))
-        await peer.wait_for(lambda: any(c.answer for c in peer.called("getChatMember")[1:]))
-        peer.add_bot(group)
-        assert "Lala" not in words(await say(peer, group, ben, "/find", cat_jpeg()))
-    assert await app.assistant.groups.sharers(core(group)) == ()
-    assert await app.assistant.groups.mode(core(group)) == "addressed"
-
-
-async def test_a_group_that_becomes_a_supergroup_keeps_its_shares(app: App, peer: TelegramPeer) -> None:
-    ann, ben = peer.person("Ann"), peer.person("Ben")
-    group = peer.group("Cats", [ann, ben], basic=True)
-    async with bot(app, peer):
-        await share(peer, group, ann, "Lala", "A ginger tabby cat.")
-        new = peer.migrate(group)
-        assert "Ann's Lala" in words(await say(peer, new, ben, "/find", cat_jpeg()))
-    assert await app.assistant.groups.sharers(core(group)) == ()
-
-
-async def test_an_answer_finds_the_group_that_moved_meanwhile(app: App, peer: TelegramPeer) -> None:
-    ann = peer.person("Ann")
-    group = peer.group("Cats", [ann], basic=True)
-    async with bot(app, peer):
-        release = peer.hold("getFile")
-        peer.send_photo(group, ann, cat_jpeg(), "/caption")
-        await peer.wait_for(lambda: peer.called("getFile"))
-        new = peer.migrate(group)
-        release()
-        assert "cat" in words(await answer(peer, new))
 
 
 # -- what is for one person alone ----------------------------------------------------------------------------
@@ -305,7 +174,7 @@ async def test_private_commands_are_answered_in_private(app: App, peer: Telegram
         asked = peer.say(group, ann, "/concepts")
         assert "Nobody else" in words(await answer(peer, chat))
         await peer.wait_for(lambda: peer.reactions(asked) == ["👌"])
-        await nothing_more(peer, group, ann, 0)
+    assert peer.sent(group) == []
 
 
 async def test_who_has_no_private_chat_is_shown_the_way_there(app: App, peer: TelegramPeer) -> None:
@@ -326,7 +195,7 @@ async def test_a_private_answer_to_an_open_command_goes_to_the_private_chat(app:
         peer.say(group, ann, "/forget Lala")
         question = await answer(peer, chat)
         assert "Forget for good" in question.buttons
-        await nothing_more(peer, group, ann, 0)
+    assert peer.sent(group) == []
 
 
 async def test_what_people_wrote_notifies_nobody(app: App, peer: TelegramPeer) -> None:

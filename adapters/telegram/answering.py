@@ -24,6 +24,7 @@ from adapters.telegram.reading import (
     is_group,
     picture_of,
     replies_to,
+    says_something,
     sender_of,
     thread_of,
     words_of,
@@ -125,7 +126,7 @@ class Answering:
         sender = sender_of(first)
         said = [words_of(message, self._bot.username) for message in messages]
         words = next((words for words in said if words.text), said[0])
-        if sender is None or words.foreign:
+        if sender is None or words.foreign or not any(map(says_something, messages)):
             return None
         pictures = tuple(picture for picture in map(picture_of, messages[:ALBUM_PHOTOS]) if picture is not None)
         asked = asked or not is_group(first.chat) or any(words.addressed for words in said)

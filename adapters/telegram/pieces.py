@@ -9,6 +9,7 @@ from telegram import ForceReply, InlineKeyboardButton, InlineKeyboardMarkup
 
 from adapters.delivery import Button, Shown, split_text, utf16_length
 from adapters.telegram.reading import without_mentions
+from rapbot.i18n import _
 
 TEXT_LIMIT = 4096
 CAPTION_LIMIT = 1024
@@ -16,6 +17,8 @@ CAPTION_LIMIT = 1024
 ALBUM_LIMIT = 10
 PHOTO_BYTES = 10_000_000
 """Larger pictures go as files (https://core.telegram.org/bots/api#sendphoto)."""
+FILE_BYTES = 50_000_000
+"""https://core.telegram.org/bots/api#senddocument"""
 
 
 class Kind(StrEnum):
@@ -55,11 +58,15 @@ class Sent:
 def pieces_of(shown: Shown, *, group: bool) -> list[Piece]:
     """The messages for `shown`, in order; the last one may have buttons."""
     text = shown.text.strip()
+    pieces = [Piece(_kind(picture), data=picture, name="picture.jpg") for picture in shown.pictures]
+    if shown.file is not None and len(shown.file[1]) > FILE_BYTES:
+        text = _("That file has {size:.0f} MB, and Telegram takes up to {limit:.0f} MB from me.").format(
+            size=len(shown.file[1]) / 1e6, limit=FILE_BYTES / 1e6
+        )
+    elif shown.file is not None:
+        pieces.append(Piece(Kind.FILE, data=shown.file[1], name=shown.file[0]))
     if group:
         text = without_mentions(text)
-    pieces = [Piece(_kind(picture), data=picture, name="picture.jpg") for picture in shown.pictures]
-    if shown.file is not None:
-        pieces.append(Piece(Kind.FILE, data=shown.file[1], name=shown.file[0]))
     if len(pieces) == 1 and utf16_length(text) <= CAPTION_LIMIT:
         return [Piece(pieces[0].kind, text, pieces[0].data, pieces[0].name)]
     if text:

@@ -12,7 +12,7 @@ from telegram import Message
 from rapbot.commands import COMMANDS
 from rapbot.messages import Actor, Chat, ChatKind
 
-_COMMAND = re.compile(r"/(\w{1,32})(?:@(\w{3,32}))?(?:\s+(.*))?", re.S | re.ASCII)
+_COMMAND = re.compile(r"/([A-Za-z0-9_]{1,32})(?:@(\w{3,32}))?(?:\s+(.*))?", re.S)
 _UNSEEN = "\u2060"
 
 
@@ -132,8 +132,13 @@ def picture_of(message: Message | None) -> PictureFile | None:
     return PictureFile(document.file_id, document.file_unique_id, document.file_size or 0, document.file_name or "")
 
 
+def says_something(message: Message) -> bool:
+    """Not so a service message: somebody pinned, joined, changed the title."""
+    return bool(raw_text(message) or message.effective_attachment)
+
+
 def holds_something_else(message: Message) -> bool:
-    """A film, a voice message, a sticker … : something that is not read here. Service messages hold nothing."""
+    """A film, a voice message, a sticker …: something that is not read here."""
     return bool(message.effective_attachment) and picture_of(message) is None
 
 
