@@ -5,18 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from adapters.delivery import Shown
+from adapters.delivery import Button, Shown
 from adapters.press import button, number_of
 from rapbot.assistant import Assistant
+from rapbot.concepts.category import is_person
 from rapbot.concepts.concept import Concept, Role
 from rapbot.contact_sheet import contact_sheet
 from rapbot.errors import ConceptError
 from rapbot.i18n import _, ngettext
+from rapbot.inference.drawing import draw_numbers
 from rapbot.messages import Actor, Chat
+from rapbot.people import WhichFace
 from rapbot.phrases import card_sentence
 
 _PAGE = 6
 """Concepts on one page of /concepts."""
+
+
+def agree_button(actor: Actor, concept: Concept) -> Button:
+    """Recognition of a face begins with this button and not before."""
+    return button(_("{name} agrees").format(name=concept.name), "face", number_of(actor), concept.id)
 
 
 class Cards:
@@ -74,7 +82,28 @@ class Cards:
             text += ", " + _("changed on {date}").format(date=concept.updated_at.date().isoformat())
         me = number_of(actor)
         row = (button(_("Edit"), "edit", me, concept.id), button(_("Forget"), "forget", me, concept.id, danger=True))
-        return Shown(text, picture, (row,), private=True)
+        face = await self._face_button(actor, concept)
+        return Shown(text, picture, (row, (face,)) if face else (row,), private=True)
+
+    async def _face_button(self, actor: Actor, concept: Concept) -> Button | None:
+        if await self._assistant.has_face(actor, concept):
+            return button(_("Stop recognising the face"), "noface", number_of(actor), concept.id)
+        if is_person(concept.category) and self._assistant.people.recognised:
+            return agree_button(actor, concept)
+        return None
+
+    async def allow_face(self, actor: Actor, concept: Concept, which: int | None) -> Shown:
+        """The person agreed; which face it is, is asked where the photo shows several."""
+        try:
+            reply = await self._assistant.allow_face(actor, concept.name, which)
+        except WhichFace as several:
+            me = number_of(actor)
+            picture = await asyncio.to_thread(draw_numbers, several.jpeg, several.boxes)
+            numbers = [button(str(n + 1), "face", me, concept.id, n) for n in range(min(len(several.boxes), 20))]
+            rows = tuple(tuple(numbers[n : n + 5]) for n in range(0, len(numbers), 5))
+            return Shown(several.sentence, (picture,), rows, private=True)
+        stop = button(_("Stop recognising the face"), "noface", number_of(actor), concept.id)
+        return Shown(reply.text, buttons=((stop,),), private=True)
 
     def ask_forget(self, actor: Actor, concept: Concept) -> Shown:
         me = number_of(actor)

@@ -21,7 +21,7 @@ from rapbot.groups import PhotoMode
 from rapbot.i18n import _
 from rapbot.messages import Action, Actor, Chat, ChatKind, ProgressListener, Reply, Request
 
-PRIVATE_COMMANDS = frozenset({"concepts", "show", "mydata", "forgetme", "link", "unlink", "undo", "edit"})
+PRIVATE_COMMANDS = frozenset({"concepts", "show", "mydata", "forgetme", "link", "unlink", "undo", "edit", "face"})
 """Their answers are for the person alone: ephemeral on Discord, in the private chat on Telegram."""
 
 IN_PRIVATE = frozenset({Where.ANYWHERE, Where.CHAT})
@@ -85,6 +85,12 @@ class Desk:
         `photo` is called only when the answer's photo is not in memory any more (after a restart). Raises RapbotError.
         """
         press = Press.read(data)
+        try:
+            return await self._press(press, actor, chat, photo, admin)
+        except ValueError as error:  # people can send what no button of ours carries
+            raise ConceptError(_("I don't know that button any more.")) from error
+
+    async def _press(self, press: Press, actor: Actor, chat: Chat, photo: PhotoLoader, admin: bool) -> Shown:
         if press.kind == "mode":
             return await self._set_mode(chat, press.words[0], admin)
         if press.person != number_of(actor):
@@ -117,6 +123,12 @@ class Desk:
                 return self._cards.edit_menu(actor, await self._cards.by_number(actor, number))
             case "field", number, field:
                 return await self._cards.await_words(actor, chat, await self._cards.by_number(actor, number), field)
+            case "face", number, *which:
+                person = await self._cards.by_number(actor, number)
+                return await self._cards.allow_face(actor, person, int(which[0]) if which else None)
+            case "noface", number:
+                person = await self._cards.by_number(actor, number)
+                return Shown((await self._assistant.stop_face(actor, person.name)).text, private=True)
             case "erase!", *_rest:
                 return Shown((await self._assistant.erase(actor)).text, replaces=True)
             case "keep", *_rest:
@@ -184,6 +196,8 @@ class Desk:
                     made.append(button(_("Wrong?"), "wrong", me, reply.answer_id))
                 case Action.WHY if reply.answer_id:
                     made.append(button(_("Why?"), "why", me, reply.answer_id))
+                case Action.ALLOW_FACE if reply.named:
+                    made.append(button(_("They agree"), "face", me, reply.named[0]))
                 case Action.EDIT if reply.named:
                     made.append(button(_("Edit"), "edit", me, reply.named[0]))
                 case Action.UNDO:

@@ -73,11 +73,11 @@ async def _bot(told: Bot, pipe: Connection) -> None:
         for _ in bots:
             await ready.get()
         pipe.send("ready")
-        lags: list[float] = []
-        while True:  # a call that comes later than asked: something held the loop
-            began = time.perf_counter()
+        lags: list[tuple[float, float]] = []
+        while True:  # a call that comes later than asked: something held the loop, or the processors were taken
+            began, worked = time.perf_counter(), time.thread_time()
             await asyncio.sleep(PROBE_S)
-            lags.append(time.perf_counter() - began - PROBE_S)
+            lags.append((time.perf_counter() - began - PROBE_S, time.thread_time() - worked))
             if pipe.poll():
                 if pipe.recv() == "stop":
                     break
@@ -199,17 +199,19 @@ async def measure(arguments: argparse.Namespace, folder: str) -> dict[str, float
             await asyncio.to_thread(here.recv)
             load = Load(telegram, discord)
 
-            async def lags() -> list[float]:
+            async def lags() -> tuple[list[float], list[float]]:
+                """Seconds by which the probe came late, and processor seconds of the loop in between."""
                 here.send("lags")
-                return list(await asyncio.to_thread(here.recv))
+                late, worked = zip(*await asyncio.to_thread(here.recv), strict=True)
+                return list(late), list(worked)
 
             await lags()
             overhead = await load.overhead(30)
-            quiet = await lags()
+            quiet, _worked = await lags()
             acknowledged = await load.acknowledgements(arguments.jobs, 20)
             await lags()
             sent = await load.mixed(arguments.seconds, arguments.rate)
-            busy = await lags()
+            busy, worked = await lags()
             here.send("stop")
             await asyncio.to_thread(bot.join, 60)
         finally:
@@ -224,6 +226,8 @@ async def measure(arguments: argparse.Namespace, folder: str) -> dict[str, float
         "loop_lag_loaded_p50_s": statistics.median(busy),
         "loop_lag_loaded_p99_s": _percentile(busy, 99),
         "loop_lag_loaded_max_s": max(busy),
+        "loop_work_loaded_p99_s": _percentile(worked, 99),
+        "loop_work_loaded_max_s": max(worked),
     }
 
 

@@ -6,13 +6,14 @@ Memory commands touch the store and one ENCODE job for an avatar; whatever needs
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import numpy as np
 
 from rapbot.accounts import Accounts
 from rapbot.answering import Answering
 from rapbot.answering import Ask as Ask
-from rapbot.concepts.category import guess_category
+from rapbot.concepts.category import guess_category, is_person
 from rapbot.concepts.concept import Concept, ConceptLimits, NewAvatar, Role, clean_name, clean_text, fold_name
 from rapbot.concepts.index import IndexCache, OwnerIndex
 from rapbot.concepts.mentions import find_mentions, forget_names, nearest_names
@@ -34,13 +35,16 @@ from rapbot.conversation import Conversations, Draft
 from rapbot.errors import ConceptError, InferenceError, NameTaken, NameUnknown, TextError
 from rapbot.groups import Groups
 from rapbot.i18n import _, mark, ngettext
-from rapbot.inference.job import EncodedAvatar, Task
+from rapbot.inference.job import AvatarFace, EncodedAvatar, Task
 from rapbot.inference.queue import JobQueue
-from rapbot.messages import Action, Actor, Box, Chat, Photo, ProgressListener, Reply, Request
+from rapbot.messages import WHOLE, Action, Actor, Box, Chat, Photo, ProgressListener, Reply, Request
+from rapbot.people import People, asks_to_agree, the_one
 from rapbot.phrases import card_sentence, undone_sentence
 
 _FIELDS = {"name": "new_name", "category": "category", "info": "info"}
 """Field of a card -> argument of `Assistant.edit`."""
+_FACE_FILLS = 0.04
+"""Part of an avatar that a face takes at least where the person is what was taught."""
 
 
 class Assistant:
@@ -55,11 +59,12 @@ class Assistant:
         conversations: Conversations,
         settings: Settings,
     ) -> None:
-        visibility = Visibility(indexes, places)
+        visibility = Visibility(indexes, places, settings.people)
         self.groups = Groups(places, visibility, conversations)
         self.accounts = Accounts(places)
         self._visibility = visibility
         self._answering = Answering(visibility, queue, conversations, settings)
+        self.people = People(store, places, self._find_faces, settings)
         self._store = store
         self._places = places
         self._indexes = indexes
@@ -122,8 +127,12 @@ class Assistant:
             context.draft = Draft(name, info, category)
             text = _("Please send me a photo of {name}; I will remember it with what you wrote.")
             return Reply(text.format(name=name), awaits_photo=True)
-        avatar, encoded = await self._encode(actor, data, category, box, listener)
-        category = category or (encoded.tags[0].word if encoded.tags and encoded.tags[0].probability > 0.3 else "thing")
+        if is_person(category):  # the face must be in the avatar, wherever the eyes would cut
+            box = box or WHOLE
+        guess_person = not category and self.people.ready()
+        avatar, encoded = await self._encode(actor, data, category, box, listener, faces=guess_person)
+        if not category:
+            category = _kind_seen(encoded)
         changed = await self._change(actor, Remember(name, category[: limits.category], info, avatar))
         context.draft = None
         context.subjects = (changed.id,) if changed else ()
@@ -131,7 +140,11 @@ class Assistant:
         if info:
             text = _("I will know {name} ({category}) from now on: {info}. Send me a photo, or ask me about {name}.")
         text = text.format(name=name, category=category, info=info.rstrip("."))
-        return Reply(text, avatar.jpeg, actions=(Action.EDIT, Action.UNDO), named=context.subjects)
+        actions: tuple[Action, ...] = (Action.EDIT, Action.UNDO)
+        if self.people.recognised and is_person(category):
+            text = f"{text}\n{asks_to_agree(name)}"
+            actions = (Action.ALLOW_FACE, *actions)
+        return Reply(text, avatar.jpeg, actions=actions, named=context.subjects)
 
     async def add_photo(
         self,
@@ -150,7 +163,12 @@ class Assistant:
         data = photo.data if photo else context.photo
         if data is None:
             return await self.await_photo(actor, chat, concept.name)
-        avatar, _encoded = await self._encode(actor, data, concept.category, box, listener)
+        if is_person(concept.category):
+            box = box or WHOLE
+        agreed = self.people.ready() and role is Role.AVATAR and await self.has_face(actor, concept)
+        avatar, encoded = await self._encode(actor, data, concept.category, box, listener, faces=agreed)
+        if agreed and (face := the_one(encoded.faces)) is not None:
+            avatar = replace(avatar, face=np.frombuffer(face.key, np.float32))
         after = await self._change(actor, AddAvatar(concept.id, avatar, role))
         context.draft = None
         count = sum(a.role is Role.AVATAR for a in after.avatars) if after else 0
@@ -244,6 +262,26 @@ class Assistant:
         for concept in known:  # other people's conversations may have met them in a group
             self._conversations.forget_concept(concept.id)
         return Reply(_("Everything I kept about you is deleted."))
+
+    # -- people ---------------------------------------------------------------------------------------------
+
+    async def allow_face(self, actor: Actor, name: str, which: int | None = None) -> Reply:
+        """This person agreed to be recognised by their face. Raises WhichFace when an avatar shows several."""
+        reply = await self.people.allow(actor, await self.concept(actor, name), which)
+        self._visibility.drop(actor.id)
+        return reply
+
+    async def stop_face(self, actor: Actor, name: str) -> Reply:
+        """Forget the face, keep the card."""
+        reply = await self.people.stop(actor, await self.concept(actor, name))
+        self._visibility.drop(actor.id)
+        return reply
+
+    async def faces(self, actor: Actor) -> list[tuple[str, bytes]]:
+        """(name, key) of every face that is recognised for this person."""
+        collection = (await self._indexes.get(actor.id)).collection
+        names = {card.concept_id: card.name for card in collection.cards}
+        return [(names[face.concept_id], face.key) for face in collection.faces]
 
     # -- groups ---------------------------------------------------------------------------------------------
 
@@ -341,14 +379,32 @@ class Assistant:
                 raise NameTaken(card.name)
 
     async def _encode(
-        self, actor: Actor, photo: bytes, category: str, box: Box | None, listener: ProgressListener | None
+        self,
+        actor: Actor,
+        photo: bytes,
+        category: str,
+        box: Box | None,
+        listener: ProgressListener | None,
+        *,
+        faces: bool = False,
     ) -> tuple[NewAvatar, EncodedAvatar]:
-        job = self._answering.job(actor, Task.ENCODE, photo=photo, category=category, box=box, picture=False)
+        job = self._answering.job(
+            actor, Task.ENCODE, photo=photo, category=category, box=box, picture=False, faces=faces
+        )
         encoded = (await self._queue.submit(job, listener)).avatar
         if encoded is None:
             raise InferenceError(_("I could not look at that photo. Please try another one."))
         key = np.frombuffer(encoded.key, np.float32)
         return NewAvatar(encoded.jpeg, key, encoded.encoder, encoded.box), encoded
+
+    async def _find_faces(self, actor: Actor, jpeg: bytes) -> tuple[AvatarFace, ...]:
+        _avatar, encoded = await self._encode(actor, jpeg, "", WHOLE, None, faces=True)
+        return encoded.faces
+
+    async def has_face(self, actor: Actor, concept: Concept) -> bool:
+        """Whether this person is recognised by their face."""
+        faces = (await self._indexes.get(actor.id)).collection.faces
+        return any(face.concept_id == concept.id for face in faces)
 
     async def _finish_draft(self, request: Request, draft: Draft, listener: ProgressListener | None) -> Reply:
         photo = request.photos[0]
@@ -357,3 +413,10 @@ class Assistant:
         return await self.remember(
             request.actor, request.chat, draft.name, draft.info, category=draft.category, photo=photo, listener=listener
         )
+
+
+def _kind_seen(encoded: EncodedAvatar) -> str:
+    """What a thing is when nobody said it: a person where a face is most of what was taught."""
+    if the_one(encoded.faces) is not None and encoded.faces[0].box.area > _FACE_FILLS:
+        return "person"
+    return encoded.tags[0].word if encoded.tags and encoded.tags[0].probability > 0.3 else "thing"

@@ -257,6 +257,25 @@ def forget(
 
 
 @cli.command()
+def face(
+    name: str,
+    which: Annotated[int | None, typer.Option(help="Which face, where the photo shows several: 1, 2, 3 …")] = None,
+    off: Annotated[bool, typer.Option("--off", help="Stop recognising them; the face key is deleted.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """NAME agrees to be recognised by their face (people are not before this)."""
+    from rapbot.messages import Actor
+
+    async def work(app: App, listener: ProgressListener | None) -> Reply:
+        me = Actor(app.settings.owner)
+        if off:
+            return await app.assistant.stop_face(me, name)
+        return await app.assistant.allow_face(me, name, which - 1 if which else None)
+
+    _show(_with_app(work, quiet=as_json), as_json)
+
+
+@cli.command()
 def undo(as_json: AsJson = False) -> None:
     """Take back the last change (not a forget)."""
     from rapbot.messages import Actor

@@ -5,6 +5,7 @@ The table is also the help that people read and the menu that platforms register
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,9 @@ from rapbot.assistant import Assistant
 from rapbot.errors import ConceptError, TextError
 from rapbot.groups import PhotoMode
 from rapbot.i18n import _, mark, ngettext
+from rapbot.inference.drawing import draw_numbers
 from rapbot.messages import Action, ChatKind, Photo, ProgressListener, Reply, Request
+from rapbot.people import WhichFace
 from rapbot.phrases import card_sentence, privacy_sentences
 from rapbot.transfer import export_zip
 
@@ -163,6 +166,28 @@ async def _forget(assistant: Assistant, request: Request, rest: str, listener: P
     return await assistant.forget(request.actor, _required(rest, COMMANDS["forget"].usage))
 
 
+async def _face(assistant: Assistant, request: Request, rest: str, listener: ProgressListener | None) -> Reply:
+    name, words = await known_name(assistant, request, _required(rest, COMMANDS["face"].usage))
+    if words.casefold() in ("off", "no", "stop"):
+        return await assistant.stop_face(request.actor, name)
+    try:
+        return await assistant.allow_face(request.actor, name, int(words) - 1 if words.isdecimal() else None)
+    except WhichFace as several:
+        picture = await asyncio.to_thread(draw_numbers, several.jpeg, several.boxes)
+        return Reply(f"{several.sentence} /face {name} 1 … {len(several.boxes)}", picture)
+
+
+async def _dont_recognise(
+    assistant: Assistant, request: Request, rest: str, listener: ProgressListener | None
+) -> Reply:
+    if "off" in rest.casefold().split():
+        return await assistant.people.accept(request.actor, request.chat)
+    photo = _photo(request)
+    if photo is None:
+        raise ConceptError(_("Please send me a photo of your face with that."))
+    return await assistant.people.refuse(request.actor, request.chat, photo)
+
+
 async def _undo(assistant: Assistant, request: Request, rest: str, listener: ProgressListener | None) -> Reply:
     return await assistant.undo(request.actor)
 
@@ -287,12 +312,22 @@ COMMANDS: dict[str, Command] = {
         ),
         Command("addphoto", "/addphoto NAME", mark("With another photo: I recognise it better."), _add_photo),
         Command("forget", "/forget NAME", mark("Delete it for good: card, photos and keys."), _forget),
+        Command(
+            "face", "/face NAME", mark("NAME agrees to be recognised by their face; /face NAME off ends it."), _face
+        ),
         Command("undo", "/undo", mark("Take back your last change (not a /forget: that is final)."), _undo),
         Command(
             "share", "/share NAME", mark("Let everybody in this group find it in their photos."), _share, Where.GROUP
         ),
         Command(
             "unshare", "/unshare [NAME]", mark("Take it, or all of yours, out of this group."), _unshare, Where.GROUP
+        ),
+        Command(
+            "dontrecognise",
+            "/dontrecognise me",
+            mark("With a photo of your face: nobody's card names it in this group."),
+            _dont_recognise,
+            Where.GROUP,
         ),
         Command(
             "settings",

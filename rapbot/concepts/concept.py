@@ -88,7 +88,7 @@ class NewAvatar:
     encoder: str
     box: Box
     face: Key | None = None
-    """float32[128] of the face it shows; stored only for a concept whose recognition was agreed to."""
+    """float32[F] of the face it shows; stored only for a concept whose recognition was agreed to."""
 
 
 _FORBIDDEN = frozenset('<>\\`|"')

@@ -117,7 +117,7 @@ async def m002_places(db: aiosqlite.Connection) -> None:
 async def m003_faces(db: aiosqlite.Connection) -> None:
     """Faces of people whose recognition was agreed to: a row here is the consent, given at `agreed_at`.
 
-    `key` is float32[128], made by the face encoder from the avatar. Refusals belong to one group, named by a digest,
+    `key` is float32[F], made by the face encoder from the avatar. Refusals belong to one group, named by a digest,
     and hold nothing but the key of the face that nobody's card may name there.
     """
     for statement in (

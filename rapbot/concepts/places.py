@@ -44,6 +44,18 @@ class PlaceStore(Protocol):
 
     async def set_photo_mode(self, chat: str, mode: str) -> None: ...
 
+    async def unwanted_faces(self, chat: str) -> tuple[bytes, ...]:
+        """Face keys (float32[F]) of those who do not want to be recognised in this group."""
+        ...
+
+    async def refuse_face(self, chat: str, person: str, key: bytes) -> None:
+        """`person` does not want this face to be recognised here; a new refusal takes the place of an older one."""
+        ...
+
+    async def withdraw_refusal(self, chat: str, person: str) -> bool:
+        """False when there was none."""
+        ...
+
     async def identities(self, person: str) -> tuple[str, ...]:
         """All accounts that share one memory with this one, itself included."""
         ...

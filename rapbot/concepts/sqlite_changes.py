@@ -17,6 +17,7 @@ from rapbot.concepts.concept import (
     clean_text,
     fold_name,
 )
+from rapbot.concepts.sqlite_places import forget_refusals
 from rapbot.concepts.sqlite_rows import read_concept
 from rapbot.concepts.store import (
     AddAvatar,
@@ -88,6 +89,8 @@ async def apply(transaction: Transaction, change: Change) -> None:
 async def _erase_owner(tx: Transaction) -> None:
     """Concepts, shares and links follow by their foreign keys; linked accounts are the same person."""
     people = "SELECT id FROM identities WHERE owner_no = ?1 UNION SELECT id FROM owners WHERE no = ?1"
+    accounts = [str(row[0]) for row in await tx.db.execute_fetchall(people, (tx.owner_no,))]
+    await forget_refusals(tx.db, accounts)
     await tx.db.execute(f"DELETE FROM link_codes WHERE person IN ({people})", (tx.owner_no,))
     await tx.db.execute(f"DELETE FROM owners WHERE id IN ({people})", (tx.owner_no,))
     tx.leaves_traces = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
@@ -72,6 +73,7 @@ class SqlitePlaces:
         async with self._database.transaction() as db:
             await db.execute("DELETE FROM shares WHERE chat = ?", (chat,))
             await db.execute("DELETE FROM chats WHERE id = ?", (chat,))
+            await db.execute("DELETE FROM face_refusals WHERE chat = ?", (_digest(chat),))
 
     async def move_chat(self, old: str, new: str) -> None:
         async with self._database.transaction() as db:
@@ -85,6 +87,25 @@ class SqlitePlaces:
     async def set_photo_mode(self, chat: str, mode: str) -> None:
         async with self._database.transaction() as db:
             await db.execute("INSERT OR REPLACE INTO chats VALUES (?, ?)", (chat, mode))
+
+    async def unwanted_faces(self, chat: str) -> tuple[bytes, ...]:
+        rows = await self._database.fetch("SELECT key FROM face_refusals WHERE chat = ?", (_digest(chat),))
+        return tuple(bytes(row[0]) for row in rows)
+
+    async def refuse_face(self, chat: str, person: str, key: bytes) -> None:
+        group = _digest(chat)
+        async with self._database.transaction() as db:
+            await db.execute(
+                "INSERT OR REPLACE INTO face_refusals VALUES (?, ?, ?)", (group, _digest(person, group), key)
+            )
+
+    async def withdraw_refusal(self, chat: str, person: str) -> bool:
+        group = _digest(chat)
+        async with self._database.transaction() as db:
+            cursor = await db.execute(
+                "DELETE FROM face_refusals WHERE chat = ? AND person = ?", (group, _digest(person, group))
+            )
+            return cursor.rowcount > 0
 
     async def identities(self, person: str) -> tuple[str, ...]:
         rows = await self._database.fetch(
@@ -139,6 +160,18 @@ class SqlitePlaces:
                 await db.execute("DELETE FROM identities WHERE id = ?", (account,))
                 await _move(db, shared, await _memory(db, account), "taught_by = ?3", account)
         return bool(leaving)
+
+
+async def forget_refusals(db: aiosqlite.Connection, people: Sequence[str]) -> None:
+    """Delete what these people refused, in every group."""
+    for (group,) in await _rows(db, "SELECT DISTINCT chat FROM face_refusals"):
+        for person in people:
+            await db.execute("DELETE FROM face_refusals WHERE chat = ? AND person = ?", (group, _digest(person, group)))
+
+
+def _digest(name: str, group: bytes = b"") -> bytes:
+    """A refusal names neither the group nor the person: who knows both finds it, nobody else learns anything."""
+    return hashlib.blake2b(name.encode(), digest_size=20, key=group).digest()
 
 
 async def _rows(db: aiosqlite.Connection, statement: str, *parameters: Any) -> list[Any]:

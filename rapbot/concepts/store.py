@@ -131,7 +131,7 @@ class ReplaceKeys:
 
 @dataclass(frozen=True, slots=True)
 class SetFaces:
-    """The person agreed that this concept is recognised by these faces (avatar id, float32[128]); none: no more."""
+    """The person agreed that this concept is recognised by these faces (avatar id, float32[F]); none: no more."""
 
     concept_id: int
     faces: tuple[tuple[int, Key], ...] = ()

@@ -40,7 +40,9 @@ class Sight:
 class Visibility:
     """Asks the store at every message, so what was unshared or forgotten is gone at once."""
 
-    def __init__(self, indexes: IndexCache, places: PlaceStore, capacity: int = 64) -> None:
+    def __init__(self, indexes: IndexCache, places: PlaceStore, people: str = "shared", capacity: int = 64) -> None:
+        """`people`: `Settings.people`."""
+        self._people = people
         self._indexes = indexes
         self._places = places
         self._capacity = capacity
@@ -49,16 +51,20 @@ class Visibility:
     async def of(self, actor: Actor, chat: Chat) -> Sight:
         """Raises StoreError."""
         own = await self._indexes.get(actor.id)
-        shared = await self._places.shares(chat.id) if chat.kind is ChatKind.GROUP else ()
+        group = chat.kind is ChatKind.GROUP
+        shared = await self._places.shares(chat.id) if group else ()
+        unwanted = await self._places.unwanted_faces(chat.id) if group and self._people != "off" else ()
         mine = {card.concept_id for card in own.visible.cards}
         shared = tuple(share for share in shared if share.concept_id not in mine)
         if not shared:
-            return Sight(own, own.visible, tuple((card.concept_id, card.name) for card in own.visible.cards), {})
+            visible = self._faces(own.visible, mine, unwanted)
+            return Sight(own, visible, tuple((card.concept_id, card.name) for card in own.visible.cards), {})
         others = {person: await self._indexes.get(person) for person in {share.person for share in shared}}
         # Everything the result is made of: the same again needs no new index.
         state = (
             own.collection.revision,
             shared,
+            unwanted,
             tuple(sorted((person, index.collection.revision) for person, index in others.items())),
         )
         key = (actor.id, chat.id)
@@ -67,10 +73,20 @@ class Visibility:
             self._recent.move_to_end(key)
             return known[1]
         sight = await asyncio.to_thread(_combine, own, others, shared)
+        sight = replace(sight, visible=self._faces(sight.visible, mine, unwanted))
         self._recent[key] = (state, sight)
         while len(self._recent) > self._capacity:
             self._recent.popitem(last=False)
         return sight
+
+    def _faces(self, visible: VisibleConcepts, mine: set[int], unwanted: tuple[bytes, ...]) -> VisibleConcepts:
+        """The faces that the operator lets be recognised: nobody's, one's own, or shared ones too."""
+        faces = visible.faces if self._people != "off" else ()
+        if self._people == "own":
+            faces = tuple(face for face in faces if face.concept_id in mine)
+        if faces == visible.faces and not unwanted:
+            return visible
+        return replace(visible, faces=faces, unwanted=unwanted)
 
     def drop(self, person: str) -> None:
         """Nothing of this person stays in memory: they changed or deleted something."""

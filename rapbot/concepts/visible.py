@@ -27,7 +27,7 @@ class IndexRow(NamedTuple):
 
 
 class FaceRow(NamedTuple):
-    """One face of a person who agreed to be recognised; `key` is float32[128] as bytes."""
+    """One face of a person who agreed to be recognised; `key` is float32[F] as bytes."""
 
     avatar_id: int
     concept_id: int
@@ -48,4 +48,4 @@ class VisibleConcepts:
     faces: tuple[FaceRow, ...] = ()
     """Of people whose recognition was agreed to; without one, no photo is searched for faces."""
     unwanted: tuple[bytes, ...] = ()
-    """Faces (float32[128]) that nobody's card may name in this group."""
+    """Faces (float32[F]) that nobody's card may name in this group."""

@@ -12,7 +12,7 @@ from rapbot.inference.job import Card, Scene
 from rapbot.inference.kinds import is_animal, wider
 from rapbot.inference.statements import pronoun, statements
 from rapbot.inference.surroundings import Thing, kind_of_photo, likeliest_thing, other_things
-from rapbot.inference.wording import fills, is_plural, listed, mark, sentence, side, with_article
+from rapbot.inference.wording import fills, is_plural, listed, mark, sentence, side, strangers, with_article
 from rapbot.messages import Sighting
 
 UNSEEN = "I can't make out what this photo shows."
@@ -29,6 +29,9 @@ def compose_caption(scene: Scene | None, cards: Mapping[int, Card], avoid: Conta
     seen = sorted(scene.sightings, key=lambda sighting: sighting.box.left + sighting.box.right)
     if not seen:
         return _plain(scene, things, avoid)
+    if scene.strangers:
+        names = [mark(sighting.name) for sighting in seen]
+        return sentence(f"a photo of {listed([*names, strangers(scene.strangers)])}{_surrounded(things)}")
     if len(seen) == 1:
         return sentence(_alone(seen[0], cards.get(seen[0].concept_id), avoid) + _surrounded(things))
     return sentence(_together(seen, cards) + _surrounded(things))
@@ -70,6 +73,8 @@ def _again(statement: str, card: Card) -> str:
 
 def _plain(scene: Scene, things: Sequence[Thing], avoid: Container[str]) -> str:
     """A photo without any concept: what is surely there, else its kind, else a guess that says it is one."""
+    if scene.strangers:
+        return sentence(f"a photo of {strangers(scene.strangers)}{_surrounded(things)}")
     if things:
         return sentence(f"a photo of {listed([with_article(thing.word) for thing in things])}")
     if kind := kind_of_photo(scene):

@@ -33,6 +33,12 @@ def draw_candidates(picture: Image.Image, scene: Scene) -> bytes:
     return _draw(picture, [(scene.regions[r].box, str(r), colour) for r, colour in regions.items()])
 
 
+def draw_numbers(jpeg: bytes, boxes: Sequence[Box]) -> bytes:
+    """JPEG with the boxes numbered from 1, to choose from."""
+    with Image.open(io.BytesIO(jpeg)) as picture:
+        return _draw(picture, [(box, str(n), _COLOURS[n % len(_COLOURS)]) for n, box in enumerate(boxes, 1)])
+
+
 def _draw(picture: Image.Image, boxes: Sequence[tuple[Box, str, str]]) -> bytes:
     canvas = picture.convert("RGB")
     canvas.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE), reducing_gap=2.0)

@@ -119,7 +119,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class AvatarFace:
-    """A face in an avatar: where, in fractions of it, and float32[128] as bytes."""
+    """A face in an avatar: where, in fractions of it, and float32[F] as bytes."""
 
     box: Box
     key: bytes

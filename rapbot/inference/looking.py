@@ -23,7 +23,7 @@ def look_for(job: Job, scene: Scene | None) -> str:
     """FIND, RECOGNISE and LOCATE: composed from the sightings."""
     sightings = scene.sightings if scene else ()
     if job.task is Task.FIND:
-        return found(sightings)
+        return found(sightings, scene.strangers if scene else 0)
     cards = {card.concept_id: card for card in job.concepts.cards}
     say = recognised if job.task is Task.RECOGNISE else located
     asked = [cards[number] for number in job.mentioned if number in cards]
@@ -41,7 +41,7 @@ def answer_from_scene(job: Job, scene: Scene, asked: Sequence[Card]) -> str:
         return _what_else(scene, job.concepts.cards)
     if not asked and _WHAT.match(text) and (_IN_PHOTO.search(text) or len(text.split()) <= 3):
         if text.casefold().startswith("who"):
-            return found(scene.sightings)
+            return found(scene.sightings, scene.strangers)
         return compose_caption(scene, {card.concept_id: card for card in job.concepts.cards})
     return ""
 

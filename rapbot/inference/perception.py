@@ -10,11 +10,15 @@ import hashlib
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from rapbot.inference.job import Region
+
+if TYPE_CHECKING:
+    from rapbot.inference.faces import Face
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,8 @@ class Perception:
     height: int
     regions: tuple[Region, ...]
     keys: npt.NDArray[np.float32]
+    faces: tuple[Face, ...] = ()
+    """Where people are among the concepts; found once per photo."""
 
 
 class PerceptionCache:

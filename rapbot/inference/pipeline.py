@@ -18,7 +18,8 @@ from rapbot.i18n import mark
 from rapbot.inference.avatars import choose_avatar_box
 from rapbot.inference.drawing import draw_candidates, draw_sightings
 from rapbot.inference.eyes import Eyes, cut
-from rapbot.inference.job import Answer, EncodedAvatar, Job, Scene, Task
+from rapbot.inference.job import Answer, AvatarFace, EncodedAvatar, Job, Scene, Task
+from rapbot.inference.meeting import FaceEyes, Met, meet
 from rapbot.inference.perception import Perception, PerceptionCache
 from rapbot.inference.retrieval import AvatarKeys, RetrievalRules, retrieve
 from rapbot.inference.seams import Detector, Encoder, Generator, Target
@@ -43,6 +44,7 @@ class Models:
     """Prompt layout: "pocket" for text-only models, "rap" for those that see."""
     concepts_in_prompt: int
     """K of the paper."""
+    faces: FaceEyes
 
 
 @dataclass(slots=True)
@@ -123,7 +125,7 @@ class RapPipeline:
         job = work.job
         if job.photo is None:
             return
-        work.perception = self._seen.get(job.photo, job.concepts.index)
+        work.perception = self._seen.get(job.photo, _looked_for(job))
         if work.perception is None or job.picture or job.task in (Task.ENCODE, Task.EXPLAIN):
             work.picture = open_photo(job.photo, self._limits, max_side=1600)
 
@@ -141,8 +143,11 @@ class RapPipeline:
             seen = self._eyes.look(pictures, [_target(work) for work in fresh])
         for work, picture, view in zip(fresh, pictures, seen, strict=True):
             work.perception = Perception(picture.width, picture.height, view.regions, view.keys)
+            if work.job.concepts.faces:
+                with _guarded(work), _timed([work], "faces"):
+                    work.perception = replace(work.perception, faces=self._models.faces.look(picture))
             if work.job.photo is not None:
-                self._seen.put(work.job.photo, work.job.concepts.index, work.perception)
+                self._seen.put(work.job.photo, _looked_for(work.job), work.perception)
 
     def _recall(self, work: _Work) -> None:
         job = work.job
@@ -157,7 +162,15 @@ class RapPipeline:
                 sightings, candidates = retrieve(
                     seen.keys, seen.regions, work.avatars(), job.mentioned, self._models.rules
                 )
-            work.scene = Scene(seen.width, seen.height, seen.regions, sightings, candidates)
+                met = meet(seen.faces, job.concepts, len(seen.regions)) if job.concepts.faces else Met()
+            work.scene = Scene(
+                seen.width,
+                seen.height,
+                (*seen.regions, *met.regions),
+                (*met.sightings, *sightings),
+                (*met.candidates, *candidates),
+                met.strangers,
+            )
 
     def _encode_avatar(self, work: _Work) -> Answer:
         """The stored form of one picture of a concept: JPEG, key, and where it was cut out."""
@@ -170,7 +183,12 @@ class RapPipeline:
         with _timed([work], "encode"):
             key = self._models.encoder.encode_avatar(cut(picture, box))
         tags = next((region.tags for region in seen.regions if region.box == box), ()) if seen is not None else ()
-        avatar = EncodedAvatar(to_avatar_jpeg(picture, box), key.tobytes(), self._models.encoder.name, box, tags)
+        faces: tuple[AvatarFace, ...] = ()
+        if job.faces:
+            with _timed([work], "faces"):
+                faces = self._models.faces.look_at_avatar(cut(picture, box))
+        jpeg = to_avatar_jpeg(picture, box)
+        avatar = EncodedAvatar(jpeg, key.tobytes(), self._models.encoder.name, box, tags, faces)
         return Answer(job.id, avatar=avatar)
 
     def _write(self, batch: list[_Work], report: Report) -> None:
@@ -197,6 +215,11 @@ class RapPipeline:
             work.answer = replace(work.answer, picture=draw_candidates(work.picture, work.scene))
         elif work.job.picture and work.scene.sightings:
             work.answer = replace(work.answer, picture=draw_sightings(work.picture, work.scene.sightings))
+
+
+def _looked_for(job: Job) -> bytes:
+    """What the same photo is looked at for: another index, or faces too, is another look."""
+    return job.concepts.index + (b"faces" if job.concepts.faces else b"")
 
 
 def _target(work: _Work) -> Target:

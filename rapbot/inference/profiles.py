@@ -27,6 +27,7 @@ def load_pipeline(start: WorkerStart) -> RapPipeline:
     from rapbot.inference.detectors import DenseMapDetector
     from rapbot.inference.encoders import EfficientNetEncoder
     from rapbot.inference.generators import TextGenerator
+    from rapbot.inference.meeting import FaceEyes
     from rapbot.inference.pipeline import Models, RapPipeline
     from rapbot.inference.retrieval import RetrievalRules
     from rapbot.inference.weights import LANGUAGE, ensure
@@ -41,5 +42,6 @@ def load_pipeline(start: WorkerStart) -> RapPipeline:
         rules=RetrievalRules(),
         layout="pocket",
         concepts_in_prompt=3,
+        faces=FaceEyes(start.weights_dir),
     )
     return RapPipeline(models, PhotoLimits(start.max_bytes, start.max_pixels))

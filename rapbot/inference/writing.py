@@ -8,7 +8,7 @@ taught is not asked for drafts: it invents, and its good drafts say what composi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 
 from rapbot.inference.captions import UNSEEN, compose_caption, compose_description
@@ -80,7 +80,13 @@ def _defused(job: Job) -> Job:
 def _named(text: str, job: Job) -> Written:
     by_name = {card.name: card.concept_id for card in job.concepts.cards}
     marked = dict.fromkeys(re.findall(r"<([^<>]*)>", text))
-    return Written(text, tuple(by_name[name] for name in marked if name in by_name))
+    named = (by_name[name] for one in marked for name in _each(one, by_name) if name in by_name)
+    return Written(text, tuple(dict.fromkeys(named)))
+
+
+def _each(name: str, known: Container[str]) -> list[str]:
+    """ "A or B", where faces cannot be told apart, names two."""
+    return [name] if name in known else name.split(" or ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +113,8 @@ class _Writer:
         cards = {card.concept_id: card for card in job.concepts.cards}
         sightings = scene.sightings if scene else ()
         present = [cards[one.concept_id] for one in sightings if one.concept_id in cards]
-        absent = [card for card in cards.values() if card not in present]
+        said = {name for one in sightings for name in (one.name, *one.name.split(" or "))}
+        absent = [card for card in cards.values() if card not in present and card.name not in said]
         composed = compose_caption(scene, cards, {card.name.casefold() for card in absent})
         supported = supported_words(present, [thing.word for thing in other_things(scene, present)] if scene else [])
         places = {sighting.name: place(sighting.box) for sighting in sightings}

@@ -1,0 +1,426 @@
+"""Faces: found with the real models, compared, and given to people so that a whole photo fits best."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
+
+from rapbot.config import Settings
+from rapbot.errors import WeightsError
+from rapbot.inference.face_matching import (
+    OTHER_FACE,
+    FaceMatch,
+    FaceRules,
+    KnownFaces,
+    assign,
+    match_faces,
+)
+from rapbot.inference.faces import KEY, Face, FaceEngine
+from rapbot.inference.retrieval import FITS_BETTER, TOO_FAR, YOU_SAID_NO
+from rapbot.inference.weights import FACE_NETWORK_FILE, FACES, ensure
+from rapbot.messages import Box
+from rapbot.photos import open_photo
+from tests import pictures
+
+PEOPLE = Path(__file__).resolve().parents[2] / "shared" / "data" / "people"
+with_people = pytest.mark.skipif(not PEOPLE.is_dir(), reason="the shared photos are not here")
+
+HEAD = (160, 0, 290, 190)
+"""Of the astronaut: left, top, right, bottom in pixels."""
+
+
+@pytest.fixture(scope="session")
+def engine() -> FaceEngine:
+    return FaceEngine.load(ensure(FACES, Settings().weights_dir.expanduser()))
+
+
+@pytest.fixture(scope="session")
+def eileen(engine: FaceEngine) -> Face:
+    """The astronaut, as she is learnt from her portrait."""
+    return engine.find_avatar(astronaut())[0]
+
+
+@cache
+def astronaut() -> Image.Image:
+    return pictures.astronaut().convert("RGB")
+
+
+def portrait(side: int = 512) -> Image.Image:
+    """Head and shoulders of the astronaut in a frame of plain grey."""
+    part = astronaut().crop((90, 0, 360, 270)).resize((side, side), Image.Resampling.BICUBIC)
+    return ImageOps.expand(part, side // 4, (128, 128, 128))
+
+
+def known(*faces: Face) -> KnownFaces:
+    """Each face is the avatar of a concept of its own, numbered from 1."""
+    return KnownFaces.of(np.stack([face.key for face in faces]), range(1, len(faces) + 1))
+
+
+def names(matches: Sequence[FaceMatch]) -> list[int]:
+    return [match.concept_id for match in matches if match.accepted]
+
+
+# ---- finding ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_face_is_found_where_it_is(engine: FaceEngine) -> None:
+    faces = engine.find(astronaut())
+    face = max(faces, key=lambda face: face.score)
+    left, top, right, bottom = face.box.pixels(512, 512)
+    assert HEAD[0] - 20 < left < 224 < right < HEAD[2] + 20
+    assert top < 110 < bottom < HEAD[3] + 20
+    assert face.sure
+    assert face.key.shape == (KEY,)
+    assert face.key.dtype == np.float32
+    assert np.linalg.norm(face.key[:-1]) == pytest.approx(1.0, abs=1e-4)
+    assert face.spread == 0.0
+
+
+def test_an_avatar_has_a_spread_to_measure_distances_with(eileen: Face) -> None:
+    assert 0.08 < eileen.spread < 0.2
+
+
+def test_the_same_picture_gives_the_same_faces(engine: FaceEngine) -> None:
+    first, second = engine.find(portrait()), engine.find(portrait())
+    assert [face.box for face in first] == [face.box for face in second]
+    assert np.array_equal(first[0].key, second[0].key)
+
+
+def test_pictures_without_people_hold_no_sure_face(engine: FaceEngine) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (300, 400, 3), np.uint8)
+    for picture in (pictures.cat(), pictures.coffee(), Image.new("RGB", (640, 480), "white"), Image.fromarray(noise)):
+        assert not [face for face in engine.find(picture.convert("RGB")) if face.sure]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 900), (900, 2), (40, 40)])
+def test_pictures_of_any_shape_are_looked_at(engine: FaceEngine, size: tuple[int, int]) -> None:
+    assert engine.find(Image.new("RGB", size, "grey")) == ()
+
+
+def test_a_head_cut_by_the_border_keeps_its_box_inside_the_picture(engine: FaceEngine) -> None:
+    cut = astronaut().crop((150, 45, 420, 320))  # hair and forehead lie outside
+    for face in engine.find(cut):
+        box = face.box
+        assert 0.0 <= box.left < box.right <= 1.0
+        assert 0.0 <= box.top < box.bottom <= 1.0
+
+
+def test_a_tilted_head_is_found_upright_enough_and_further_as_an_avatar(engine: FaceEngine) -> None:
+    tilted = portrait().rotate(20, Image.Resampling.BICUBIC, fillcolor=(128, 128, 128))
+    assert engine.find(tilted)[0].turn == pytest.approx(engine.find(portrait())[0].turn - 20, abs=6)
+    lying = portrait().rotate(50, Image.Resampling.BICUBIC, fillcolor=(128, 128, 128))
+    faces = engine.find_avatar(lying)
+    assert faces[0].sure
+    assert faces[0].box.left < 0.5 < faces[0].box.right
+
+
+def test_nothing_is_loaded_before_a_face_is_asked_for() -> None:
+    code = (
+        "import sys, rapbot.inference.faces, rapbot.inference.face_matching\n"
+        "print('dlib' in sys.modules, 'torch' in sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told.split() == ["False", "False"]
+
+
+def test_a_damaged_model_file_is_one_clear_sentence(tmp_path: Path) -> None:
+    (tmp_path / FACE_NETWORK_FILE).write_bytes(b"not a network")
+    with pytest.raises(WeightsError, match="cannot be read"):
+        FaceEngine.load(tmp_path)
+
+
+# ---- the same person in other circumstances --------------------------------------------------------------------------
+
+
+def with_hat() -> Image.Image:
+    picture = portrait()
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle((240, 100, 540, 185), fill=(40, 40, 90))
+    draw.rectangle((200, 175, 580, 205), fill=(30, 30, 70))
+    return picture
+
+
+def with_sunglasses(engine: FaceEngine) -> Image.Image:
+    picture = portrait()
+    left, top, right, bottom = engine.find(picture)[0].box.pixels(*picture.size)
+    width, height = right - left, bottom - top
+    draw = ImageDraw.Draw(picture)
+    for middle in (left + 0.30 * width, left + 0.68 * width):
+        y = top + 0.47 * height
+        draw.ellipse((middle - 0.15 * width, y - 0.10 * height, middle + 0.15 * width, y + 0.10 * height), fill="black")
+    return picture
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(ImageOps.mirror, id="mirrored"),
+        pytest.param(lambda p: p.rotate(15, Image.Resampling.BICUBIC), id="tilted"),
+        pytest.param(lambda p: ImageEnhance.Brightness(p).enhance(0.5), id="dark"),
+        pytest.param(lambda p: ImageOps.grayscale(p).convert("RGB"), id="without colour"),
+        pytest.param(lambda p: p.filter(ImageFilter.GaussianBlur(3)), id="blurred"),
+        pytest.param(lambda p: ImageOps.expand(p.resize((230, 230)), 500, (90, 90, 90)), id="tiny"),
+        pytest.param(lambda p: p.transform(p.size, Image.Transform.AFFINE, (1.25, 0, -95, 0, 1, 0)), id="narrow"),
+    ],
+)
+def test_she_is_recognised_when_the_picture_is(engine: FaceEngine, eileen: Face, change: object) -> None:
+    assert callable(change)
+    faces = engine.find(change(portrait()))
+    assert 1 in names(match_faces(faces, known(eileen)))
+
+
+def test_a_hat_does_not_hide_her(engine: FaceEngine, eileen: Face) -> None:
+    assert names(match_faces(engine.find(with_hat()), known(eileen))) == [1]
+
+
+def test_behind_sunglasses_she_is_recognised_or_nobody_is(
+    engine: FaceEngine, eileen: Face, others: tuple[Face, ...]
+) -> None:
+    matches = match_faces(engine.find(with_sunglasses(engine)), known(eileen, *others))
+    assert set(names(matches)) <= {1}
+
+
+# ---- what only looks like a face -------------------------------------------------------------------------------------
+
+
+def drawn_face() -> Image.Image:
+    picture = Image.new("RGB", (400, 400), (240, 230, 200))
+    draw = ImageDraw.Draw(picture)
+    draw.ellipse((100, 60, 300, 340), fill=(250, 215, 180), outline="black", width=3)
+    for x in (160, 240):
+        draw.ellipse((x - 20, 150, x + 20, 175), fill="white", outline="black", width=2)
+        draw.ellipse((x - 8, 154, x + 8, 171), fill="black")
+        draw.arc((x - 28, 125, x + 28, 160), 200, 340, fill="black", width=5)
+    draw.line((200, 170, 190, 230, 208, 232), fill="black", width=3)
+    draw.arc((155, 230, 245, 290), 20, 160, fill=(160, 30, 30), width=6)
+    return picture
+
+
+def statue() -> Image.Image:
+    """A head of stone: pale, without colour, embossed."""
+    grey = ImageOps.autocontrast(ImageOps.grayscale(portrait().filter(ImageFilter.GaussianBlur(2))))
+    return ImageOps.posterize(ImageEnhance.Contrast(grey).enhance(0.6), 2).convert("RGB")
+
+
+def test_a_drawn_face_is_nobody(engine: FaceEngine, eileen: Face, others: tuple[Face, ...]) -> None:
+    assert names(match_faces(engine.find(drawn_face()), known(eileen, *others))) == []
+
+
+@with_people
+def test_a_statue_of_somebody_else_is_nobody(engine: FaceEngine, others: tuple[Face, ...]) -> None:
+    assert names(match_faces(engine.find(statue()), known(*others))) == []
+
+
+# ---- several people --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def others(engine: FaceEngine) -> tuple[Face, ...]:
+    """The three people of the shared photos; none where these are not."""
+    if not PEOPLE.is_dir():
+        return ()
+    return tuple(
+        engine.find_avatar(open_photo((PEOPLE / "avatars" / f"{name}.jpg").read_bytes(), max_side=1600))[0]
+        for name in ("Julian", "Kenji", "Serena")
+    )
+
+
+@with_people
+def test_strangers_are_not_the_people_one_knows(engine: FaceEngine, eileen: Face, others: tuple[Face, ...]) -> None:
+    assert names(match_faces(engine.find(portrait()), known(*others))) == []
+    assert names(match_faces(engine.find(portrait()), known(eileen, *others))) == [1]
+
+
+@with_people
+def test_everybody_in_a_group_photo_gets_their_own_name(
+    engine: FaceEngine, eileen: Face, others: tuple[Face, ...]
+) -> None:
+    group = Image.new("RGB", (1600, 500), (70, 90, 70))
+    files = (PEOPLE / "photos" / f"{name}.jpg" for name in ("Kenji_02", "Julian_06", "Serena_02"))
+    shown = [portrait(300), *(open_photo(file.read_bytes(), max_side=480) for file in files)]
+    for i, picture in enumerate(shown):
+        picture.thumbnail((390, 480))
+        group.paste(picture, (i * 400, 10))
+    matches = match_faces(faces := engine.find(group), known(eileen, *others))
+    order = sorted((faces[m.face].box.left, m.concept_id) for m in matches if m.accepted)
+    assert [concept for _, concept in order] == [1, 3, 2, 4]
+
+
+def test_twins_are_both_named(engine: FaceEngine, eileen: Face) -> None:
+    (match,) = [m for m in match_faces(engine.find(portrait()), known(eileen, eileen)) if m.accepted]
+    assert {match.concept_id, *match.either} == {1, 2}
+
+
+def test_thirty_faces_are_found_and_one_of_them_gets_the_name(engine: FaceEngine, eileen: Face) -> None:
+    crowd = Image.new("RGB", (1500, 1250), (120, 120, 120))
+    for i in range(30):
+        head = astronaut().crop((130, 10, 320, 200)).resize((240, 240), Image.Resampling.BICUBIC)
+        head = head.rotate((i % 5 - 2) * 4, Image.Resampling.BICUBIC)
+        head = ImageEnhance.Brightness(head).enhance(0.7 + 0.02 * i)
+        crowd.paste(ImageOps.mirror(head) if i % 2 else head, ((i % 6) * 250, (i // 6) * 250))
+    faces = engine.find(crowd)
+    assert len(faces) >= 28
+    matches = match_faces(faces, known(eileen))
+    assert names(matches) == [1]
+    assert {match.reason for match in matches if not match.accepted} <= {OTHER_FACE, TOO_FAR}
+
+
+@with_people
+def test_the_shared_photos_reach_what_the_readme_says(engine: FaceEngine, others: tuple[Face, ...]) -> None:
+    """Every third photo; benchmarks/face_quality.py measures all."""
+    people = {1: "Julian", 2: "Kenji", 3: "Serena"}
+    photos = sorted((PEOPLE / "photos").glob("*.jpg"))[::3]
+    right = 0
+    for path in photos:
+        faces = engine.find(open_photo(path.read_bytes(), max_side=1600))
+        named = {people[concept] for concept in names(match_faces(faces, known(*others)))}
+        assert named <= {path.stem.split("_")[0]}
+        right += bool(named)
+    assert right >= 0.85 * len(photos)
+
+
+# ---- the rule, with made-up keys -------------------------------------------------------------------------------------
+
+
+def face_at(*place: tuple[int, float], size: int = 200, sharpness: float = 0.15, spread: float = 0.0) -> Face:
+    """A face whose key leaves the common direction by these distances along these axes."""
+    key = np.zeros(KEY, np.float32)
+    key[0] = math.sqrt(1.0 - sum(step * step for _, step in place))
+    for axis, step in place:
+        key[axis] = step
+    key[-1] = spread
+    return Face(Box(0.1, 0.1, 0.3, 0.4), key, size, 1.5, sharpness, 0.0)
+
+
+A, B, C = face_at((1, 0.25)), face_at((2, 0.25)), face_at((3, 0.25))
+"""Three people, about .35 apart."""
+
+
+def test_nobody_is_matched_without_faces_or_people() -> None:
+    assert match_faces((), known(A)) == ()
+    nobody = KnownFaces.of(np.zeros((0, KEY), np.float32), [])
+    assert match_faces((A,), nobody) == ()
+    only_against = KnownFaces.of(A.key[None], [1], counterexample=[True])
+    assert match_faces((A,), only_against) == ()
+
+
+def test_each_face_gets_its_person_and_the_stranger_none() -> None:
+    shown = (face_at((2, 0.2)), face_at((9, 0.3)), face_at((1, 0.2)))
+    matches = match_faces(shown, known(A, B, C))
+    assert [match.concept_id if match.accepted else 0 for match in matches] == [2, 0, 1]
+    assert matches[1].reason == TOO_FAR
+    assert matches[1].confidence < 0.5 < matches[0].confidence
+
+
+def test_the_assignment_is_optimal_where_a_greedy_one_leaves_somebody_out() -> None:
+    gain = np.array([[0.10, 0.09], [0.08, 0.0]], np.float32)
+    assert assign(gain).tolist() == [1, 0], "greedy takes .10 and leaves the second face without a name"
+
+
+def test_the_assignment_is_the_best_of_all_that_there_are() -> None:
+    from itertools import permutations
+
+    chance = np.random.default_rng(1)
+    for _ in range(60):
+        faces, people = int(chance.integers(1, 5)), int(chance.integers(1, 5))
+        gain = np.maximum(chance.random((faces, people)) - 0.4, 0.0).astype(np.float32)
+        given = assign(gain)
+        taken = [int(column) for column in given if column >= 0]
+        assert len(taken) == len(set(taken))
+        total = sum(float(gain[row, column]) for row, column in enumerate(given) if column >= 0)
+        padded = np.zeros((faces + people, faces + people))
+        padded[:faces, :people] = gain
+        size = range(faces + people)
+        best = max(
+            sum(padded[row, column] for row, column in zip(size, order, strict=True))
+            for order in permutations(size, faces)
+            for order in [(*order, *(c for c in size if c not in order))]
+        )
+        assert total == pytest.approx(best, abs=1e-5)
+
+
+def test_empty_assignments() -> None:
+    assert assign(np.zeros((0, 3), np.float32)).tolist() == []
+    assert assign(np.zeros((2, 0), np.float32)).tolist() == [-1, -1]
+    assert assign(np.zeros((2, 2), np.float32)).tolist() == [-1, -1]
+
+
+def test_more_people_than_faces_and_more_faces_than_people() -> None:
+    crowd = known(A, B, C, *(face_at((axis, 0.25)) for axis in range(4, 60)))
+    assert names(match_faces((face_at((3, 0.22)),), crowd)) == [3]
+    shown = tuple(face_at((1, 0.2 + step / 100)) for step in range(8))
+    matches = match_faces(shown, known(A))
+    assert names(matches) == [1]
+    assert matches[5].accepted, "the nearest of them"
+    assert {match.reason for match in matches if not match.accepted} == {OTHER_FACE}
+
+
+def test_a_face_that_two_people_fit_goes_to_the_nearer_one() -> None:
+    near, far = face_at((1, 0.25)), face_at((1, 0.25), (2, 0.1))
+    (match,) = match_faces((face_at((1, 0.25), (2, 0.02)),), known(near, far))
+    assert match.accepted
+    assert match.concept_id == 1
+    assert match.either == ()
+
+
+def test_two_twins_in_one_photo_are_told_apart_only_where_they_can_be() -> None:
+    twins = known(face_at((1, 0.25)), face_at((1, 0.25), (2, 0.002)))
+    matches = match_faces((face_at((1, 0.24)), face_at((1, 0.23))), twins)
+    assert sorted(names(matches)) == [1, 2]
+    assert all({match.concept_id, *match.either} == {1, 2} for match in matches)
+
+
+def test_what_was_said_not_to_be_somebody_is_not() -> None:
+    keys = np.stack([A.key, face_at((1, 0.25), (2, 0.09)).key])
+    taught = KnownFaces.of(keys, [1, 1], [10, 11], [False, True])
+    (match,) = match_faces((face_at((1, 0.25), (2, 0.08)),), taught)
+    assert not match.accepted
+    assert match.reason == YOU_SAID_NO
+    (match,) = match_faces((face_at((1, 0.25), (2, 0.01)),), taught)
+    assert match.accepted
+    assert match.avatar_id == 10
+
+
+def test_a_tiny_or_blurred_face_has_to_be_nearer() -> None:
+    limit = FaceRules().limit
+    step = 0.9 * limit
+    sharp, tiny = face_at((1, 0.25), (2, step)), face_at((1, 0.25), (2, step), size=16)
+    blurred = face_at((1, 0.25), (2, step), sharpness=0.01)
+    two = known(A, C)
+    assert names(match_faces((sharp,), two)) == [1]
+    assert names(match_faces((tiny,), two)) == []
+    assert names(match_faces((blurred,), two)) == []
+
+
+def test_a_stranger_beside_who_looks_alike_makes_the_rule_stricter() -> None:
+    shown = face_at((1, 0.25), (2, 0.125))
+    alike = face_at((1, 0.25), (2, 0.26))
+    assert names(match_faces((shown,), known(A, C))) == [1]
+    assert names(match_faces((shown, alike), known(A, C))) == []
+
+
+def test_a_face_whose_key_hardly_moves_is_measured_with_a_finer_yardstick() -> None:
+    shown = face_at((1, 0.25), (2, 0.135))
+    assert names(match_faces((shown,), known(face_at((1, 0.25), spread=0.115), C))) == [1]
+    assert names(match_faces((shown,), known(face_at((1, 0.25), spread=0.07), C))) == []
+
+
+def test_a_second_avatar_helps_and_counts_a_little_when_it_does_not_fit() -> None:
+    other = face_at((4, 0.25))
+    two = KnownFaces.of(np.stack([A.key, other.key, C.key]), [1, 1, 3])
+    assert names(match_faces((face_at((4, 0.25), (2, 0.05)),), two)) == [1]
+
+
+def test_why_a_person_was_not_named_is_said() -> None:
+    matches = match_faces((face_at((1, 0.25)), face_at((1, 0.25), (2, 0.05))), known(A))
+    assert [match.reason for match in matches] == ["", OTHER_FACE]
+    matches = match_faces((face_at((1, 0.25)), face_at((1, 0.25), (9, 0.06))), known(A, C))
+    assert matches[1].reason in (OTHER_FACE, FITS_BETTER)
