@@ -38,4 +38,4 @@ def button(label: str, kind: str, person: str, *words: object, danger: bool = Fa
 
 def number_of(actor: Actor) -> str:
     """The person's number on their platform: short enough for a button."""
-    return actor.id.partition(":")[2]
+    return actor.id.partition(":")[2].replace(":", ".")

@@ -74,6 +74,8 @@ async def handle(
         return await assistant.respond(request, listener)
     name, rest = parsed
     names = [command.name for command in offered(where)]
+    if name in COMMANDS and COMMANDS[name].where in (Where.GROUP, Where.ADMIN) and name not in names:
+        raise ConceptError(_("/{name} is for groups: send it in a group where I am a member.").format(name=name))
     if name not in names:
         found = process.extractOne(name, names, scorer=fuzz.ratio, score_cutoff=60)
         hint = _("/help shows what I can do.")
@@ -93,8 +95,8 @@ def split_name(rest: str) -> tuple[str, str]:
     colon = re.match(r"([^:.!?\n]{1,40}?)\s*:\s+(.*)", rest, re.S)
     if colon:
         return colon[1].strip(), colon[2].strip()
-    name, _space, info = rest.partition(" ")
-    return name.strip().rstrip(","), info.strip()
+    name, *info = re.split(r"\s", rest.strip(), maxsplit=1)
+    return name.strip().rstrip(","), "".join(info).strip()
 
 
 async def known_name(assistant: Assistant, request: Request, rest: str) -> tuple[str, str]:

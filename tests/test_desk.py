@@ -266,5 +266,17 @@ async def test_a_forged_button_is_refused_with_a_sentence(owner: Person, data: s
         await owner.desk.press(owner.actor, owner.chat, data.format(me=owner.number), nothing, admin=True)
 
 
+async def test_a_line_break_ends_the_name(ann: Person) -> None:
+    await ann.says("/remember Momo\nA ginger cat.\nShe sleeps a lot.", cat_jpeg())
+    concept = await ann.app.assistant.concept(ann.actor, "Momo")
+    assert (concept.name, concept.info) == ("Momo", "A ginger cat. She sleeps a lot.")
+
+
+@pytest.mark.parametrize("command", ["/share Lala", "/settings", "/dontrecognise me"])
+async def test_what_is_for_groups_says_so_in_private(owner: Person, command: str) -> None:
+    with pytest.raises(ConceptError, match="groups"):
+        await owner.says(command)
+
+
 async def test_privacy_tells_how_long_a_photo_is_held(ann: Person) -> None:
     assert f"{ann.app.settings.chat.context_minutes:.0f} minutes" in (await ann.says("/privacy")).text
