@@ -416,13 +416,17 @@ def models_list(as_json: AsJson = False) -> None:
     from rapbot.cli_report import print_weights
     from rapbot.inference.weights import list_weights
 
-    print_weights(list_weights(_settings().weights_dir.expanduser()), as_json)
+    print_weights(list_weights(_settings().weights_dir.expanduser(), optional=True), as_json)
 
 
 @models_cli.command("fetch")
-def models_fetch() -> None:
+def models_fetch(
+    faces: Annotated[
+        bool, typer.Option("--faces", help="Also the face models (the first /face fetches them).")
+    ] = False,
+) -> None:
     """Fetch and convert what is missing."""
-    _fetch_all(_settings())
+    _fetch_all(_settings(), optional=faces)
     typer.echo("All model files are here.")
 
 
@@ -433,19 +437,22 @@ def models_verify() -> None:
     from rapbot.inference.weights import WeightState, list_weights, verify
 
     folder = _settings().weights_dir.expanduser()
-    statuses = [verify(status.file.name, folder) for status in list_weights(folder)]
+    needed = {status.file.name for status in list_weights(folder)}
+    known = list_weights(folder, optional=True)  # of those that only some need, what is here
+    wanted = [s.file.name for s in known if s.file.name in needed or s.state is not WeightState.MISSING]
+    statuses = [verify(name, folder) for name in wanted]
     print_weights(statuses, False)
     if any(status.state is not WeightState.READY for status in statuses):
         raise typer.Exit(1)
 
 
-def _fetch_all(settings: Settings) -> None:
+def _fetch_all(settings: Settings, *, optional: bool = False) -> None:
     from rapbot.cli_report import fetch_progress
     from rapbot.inference.weights import ensure, list_weights
 
     folder = settings.weights_dir.expanduser()
     with fetch_progress() as progress:
-        for status in list_weights(folder):
+        for status in list_weights(folder, optional=optional):
             ensure(status.file.name, folder, progress)
 
 

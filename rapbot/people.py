@@ -58,6 +58,7 @@ class People:
         """
         await self._prepare()
         keys: list[tuple[int, Key]] = []
+        clear = False
         crowd: WhichFace | None = None
         for avatar in concept.avatars:
             if avatar.role is not Role.AVATAR:
@@ -67,6 +68,7 @@ class People:
             chosen = the_one(faces, None if keys else which)  # the first crowd is the one that was asked about
             if chosen is not None:
                 keys.append((avatar.id, np.frombuffer(chosen.key, np.float32)))
+                clear = clear or chosen.clear
             elif faces and crowd is None:
                 crowd = WhichFace(jpeg, tuple(face.box for face in faces))
         if not keys and crowd is not None:
@@ -81,7 +83,12 @@ class People:
             "I will recognise {name} by their face, from {count} photos.",
             len(keys),
         )
-        return Reply(text.format(name=concept.name, count=len(keys)), named=(concept.id,))
+        said = text.format(name=concept.name, count=len(keys))
+        if not clear:
+            said += " " + _(
+                "The face is not very clear there; a sharp photo from the front would help: /addphoto {name}"
+            ).format(name=concept.name)
+        return Reply(said, named=(concept.id,))
 
     async def stop(self, actor: Actor, concept: Concept) -> Reply:
         """Delete the face keys; the card and its photos stay."""

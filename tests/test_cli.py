@@ -79,7 +79,9 @@ def test_errors_are_one_sentence_and_status_1(rapbot, tmp_path: Path) -> None:  
 
 def test_models_are_listed_and_verified(rapbot) -> None:  # type: ignore[no-untyped-def]
     listed = json.loads(rapbot("models", "list", "--json").stdout)
-    assert {entry["name"]: entry["state"] for entry in listed} == {"language": "ready", "encoder": "ready"}
+    states = {entry["name"]: entry["state"] for entry in listed}
+    assert (states["language"], states["encoder"]) == ("ready", "ready")
+    assert states["faces"] in ("ready", "missing")  # fetched by the first /face
     rapbot("models", "verify")
 
 

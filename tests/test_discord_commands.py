@@ -7,6 +7,7 @@ import zipfile
 
 import pytest
 
+from rapbot.commands import COMMANDS
 from tests.discord_house import CAT, House, house, peer
 from tests.peers.discord import DiscordPeer
 from tests.pictures import cat_elsewhere_jpeg, coffee, jpeg
@@ -199,7 +200,7 @@ async def test_two_accounts_share_one_memory_after_link_and_not_after_unlink(hou
 
 async def test_what_discord_lists_is_told_in_the_languages_of_the_catalogues(house: House, peer: DiscordPeer) -> None:
     commands = {one["name"]: one for one in peer.commands}
-    assert len(commands) == 23
+    assert len(commands) == len(COMMANDS) + 3  # and the menus on a message
     for command in commands.values():
         assert set(command.get("contexts", [])) <= {0, 1, 2}
         assert command["integration_types"] == [0, 1]

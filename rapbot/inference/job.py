@@ -123,6 +123,8 @@ class AvatarFace:
 
     box: Box
     key: bytes
+    clear: bool = True
+    """False where a sharper photo of the face from the front would tell it better from others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from rapbot.inference.face_matching import FaceMatch, KnownFaces
     from rapbot.inference.faces import Face, FaceEngine
 
+_CLEAR = 0.135
+"""Spread of a key beyond which the face is blurred or turned away: such avatars invite wrong names."""
 _LIKELY = 0.3
 """Confidence from which on a face may be one that must not be named: rather not named than named against their will."""
 
@@ -49,7 +51,10 @@ class FaceEyes:
     def look_at_avatar(self, picture: Image.Image) -> tuple[AvatarFace, ...]:
         """The faces by which somebody may be recognised, largest first."""
         faces = self._loaded().find_avatar(picture)
-        return tuple(AvatarFace(face.box, face.key.astype("<f4").tobytes()) for face in faces)
+        return tuple(
+            AvatarFace(face.box, face.key.astype("<f4").tobytes(), face.sure and face.spread <= _CLEAR)
+            for face in faces
+        )
 
     def _loaded(self) -> FaceEngine:
         if self._engine is None:
