@@ -86,6 +86,8 @@ class Pace:
 
     typing: float = 4.0
     """Typing fades after 5 s on Telegram, 10 s on Discord."""
+    before_typing: float = 0.3
+    """What is answered sooner needs no typing, which would be one more call than the answer itself."""
     patience: float = 3.0
     """Who waits longer than this is told their place in the queue."""
     edits: float = 1.5
@@ -155,7 +157,7 @@ class Turns(Generic[Sent]):
         with speaking(language):
             placeholder = _Placeholder(channel, self.pace, turn)
             try:
-                async with typing(channel.typing, self.pace.typing, placeholder.working), placeholder.shown():
+                async with typing(channel.typing, self.pace, placeholder.working), placeholder.shown():
                     shown = await work(placeholder.listen)
             except Exception as error:
                 shown = Shown(sentence(error))
@@ -242,15 +244,16 @@ def _is_news(progress: Progress, told: Progress | None) -> bool:
 
 @asynccontextmanager
 async def typing(
-    show: Callable[[], Awaitable[None]], every: float, wanted: Callable[[], bool] = lambda: True
+    show: Callable[[], Awaitable[None]], pace: Pace, wanted: Callable[[], bool] = lambda: True
 ) -> AsyncIterator[None]:
     """Keep "typing" on while it is `wanted`; its failures never fail the turn."""
 
     async def keep() -> None:
+        await asyncio.sleep(pace.before_typing)
         while True:
             if wanted():
                 await _quietly(show())
-            await asyncio.sleep(every)
+            await asyncio.sleep(pace.typing)
 
     task = asyncio.create_task(keep(), name="typing")
     try:

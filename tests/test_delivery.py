@@ -13,7 +13,7 @@ from adapters.delivery import Albums, Pace, Shown, Turns, split_text, utf16_leng
 from rapbot.errors import ConceptError
 from rapbot.messages import Progress, ProgressListener, Stage
 
-QUICK = Pace(typing=0.01, patience=0.02, edits=0.01)
+QUICK = Pace(typing=0.01, before_typing=0.0, patience=0.02, edits=0.01)
 
 
 @dataclass
@@ -59,7 +59,13 @@ async def test_an_answer_is_sent_once() -> None:
     paper, turns = Paper(), Turns[int](QUICK)
     assert await turns.answer("1", paper, lambda _: says("hello")) == 0
     assert paper.messages == {0: "hello"}
-    assert paper.typings
+    assert paper.history == ["hello"]
+
+
+async def test_a_quick_answer_needs_no_typing() -> None:
+    paper, turns = Paper(), Turns[int]()
+    await turns.answer("1", paper, lambda _: says("hello"))
+    assert paper.typings == 0
 
 
 async def test_typing_stays_on_and_its_failure_fails_nothing() -> None:
