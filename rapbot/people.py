@@ -6,7 +6,9 @@ Nothing is computed of a face before that, except for asking; nothing is guessed
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 from collections.abc import Awaitable, Callable
+from functools import cache
 
 import numpy as np
 
@@ -42,12 +44,14 @@ class People:
 
     def ready(self) -> bool:
         """Whether the face models are here already: they are fetched when the first person agrees."""
-        return self.recognised and is_ready(FACES, self._weights_dir)
+        return self.recognised and _can_look() and is_ready(FACES, self._weights_dir)
 
     async def _prepare(self) -> None:
         """Fetch the face models (100 MB, once). Raises WeightsError."""
         if not self.recognised:
             raise ConceptError(_("Recognising people is switched off here."))
+        if not _can_look():
+            raise ConceptError(_("I cannot look at faces here: the package dlib-bin is not installed."))
         if not self.ready():
             await asyncio.to_thread(ensure, FACES, self._weights_dir)
 
@@ -131,6 +135,12 @@ class WhichFace(ConceptError):
         super().__init__(_("That photo shows {count} faces. Which one is meant?").format(count=len(boxes)))
         self.jpeg = jpeg
         self.boxes = boxes
+
+
+@cache
+def _can_look() -> bool:
+    """There is not a build of dlib for every system."""
+    return importlib.util.find_spec("dlib") is not None
 
 
 def _only_groups(chat: Chat) -> None:
