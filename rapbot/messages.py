@@ -116,7 +116,7 @@ class Action(StrEnum):
     WHY = "why"
     EDIT = "edit"
     UNDO = "undo"
-    ALLOW_FACE = "allow face"
+    ALLOW_FACE = "face"
     """The person who was just taught agrees to be recognised by their face."""
 
 

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from playwright.async_api import Locator, ViewportSize, expect
 
+from rapbot.inference.weights import FACES, ensure
 from tests.page_visitor import (
     CAT,
     CAT_ELSEWHERE,
@@ -23,6 +24,7 @@ from tests.page_visitor import (
 )
 from tests.page_visitor import server as server
 from tests.page_visitor import visitor as visitor
+from tests.pictures import astronaut, jpeg
 
 PHONE: ViewportSize = {"width": 390, "height": 844}
 TRAP = (
@@ -242,3 +244,16 @@ async def test_a_photo_above_the_limit_is_refused_and_leaves_nothing(server: Ser
 async def test_no_interface_for_programs_is_offered(server: Server, path: str) -> None:
     async with httpx.AsyncClient() as client:
         assert (await client.get(server.url + path)).status_code == 404
+
+
+@needs_browser
+async def test_a_person_is_recognised_after_one_press_of_they_agree(weights: Path, visitor: Visitor) -> None:
+    ensure(FACES, weights)
+    portrait = payload("eileen.jpg", jpeg(astronaut().crop((100, 0, 380, 300))))
+    taught = await visitor.say("/remember Eileen My friend. She flies to space.", portrait)
+    assert "agree" in taught
+    assert "Eileen" not in await visitor.say("", payload("one.jpg", jpeg(astronaut())))
+    await visitor.page.get_by_role("button", name="They agree").last.click()
+    await expect(visitor.answers.last).to_contain_text("I will recognise Eileen")
+    assert "Eileen" in await visitor.say("", payload("two.jpg", jpeg(astronaut().resize((500, 500)))))
+    await visitor.shot("people")

@@ -12,7 +12,7 @@ from adapters.web.shelf import take_upload
 from adapters.web.tabs import Tab
 from rapbot.assistant import Assistant
 from rapbot.commands import handle, split_name
-from rapbot.errors import RapbotError
+from rapbot.errors import Gone, RapbotError
 from rapbot.logs import get_logger
 from rapbot.messages import Actor, Photo, Progress, ProgressListener, Reply, Request, Stage
 
@@ -137,6 +137,20 @@ class Chats:
             return replace(await self._assistant.why(self._actor, answer_id), answer_id=None)
 
         tab.hear("Why?", ())
+        async for complete in answer(tab, work):
+            yield complete
+
+    async def agreed(self, tab: Tab, concept_id: int) -> AsyncIterator[bool]:
+        """The person who was just taught agrees to be recognised by their face."""
+
+        async def work(listener: ProgressListener) -> Reply:
+            known = await self._assistant.concepts(self._actor)
+            name = next((concept.name for concept in known if concept.id == concept_id), None)
+            if name is None:
+                raise Gone("card")
+            return await handle(self._assistant, Request(self._actor, tab.chat, f'/face "{name}"'), listener)
+
+        tab.hear("They agree.", ())
         async for complete in answer(tab, work):
             yield complete
 

@@ -11,7 +11,13 @@ from rapbot.commands import LOCAL, offered
 from rapbot.concepts.concept import Avatar, Concept, Role
 from rapbot.messages import Action
 
-_LABELS = {Action.WHY: "Why?", Action.WRONG: "Wrong?", Action.EDIT: "Edit", Action.UNDO: "Undo"}
+_LABELS = {
+    Action.WHY: "Why?",
+    Action.WRONG: "Wrong?",
+    Action.EDIT: "Edit",
+    Action.UNDO: "Undo",
+    Action.ALLOW_FACE: "They agree",
+}
 _EXAMPLES = {
     "remember": "/remember Lala A white and gray dog. She loves cheese.",
     "ask": "/ask what does Lala eat?",
@@ -66,9 +72,7 @@ def _bubble(entry: Entry) -> str:
 
 
 def _action(action: Action, entry: Entry) -> str:
-    if action not in _LABELS:  # what the page does by a command
-        return ""
-    name = entry.concept_id if action is Action.EDIT else entry.answer_id
+    name = entry.concept_id if action in (Action.EDIT, Action.ALLOW_FACE) else entry.answer_id
     if name is None and action is not Action.UNDO:
         return ""
     return _button(f"do_{action.value}", _LABELS[action], "" if name is None else name)

@@ -52,6 +52,7 @@ class Wiring:
         p.box.submit(self.send, p.box, talk, trigger_mode="multiple", **quiet)
         p.box.stop(self.stop, None, None, **quiet)
         p.bridge.do_why(self.why, None, talk, trigger_mode="multiple", **quiet)
+        p.bridge.do_face(self.face, None, talk, trigger_mode="multiple", **quiet)
         p.bridge.do_wrong(self.wrong, None, [p.log, *p.of_correction], **quiet)
         p.correct.click(self.correct, [p.region, p.right], [p.log, *p.of_correction, *p.of_gallery], **quiet)
         p.cancel.click(self.cancel, None, p.of_correction, **quiet)
@@ -83,6 +84,11 @@ class Wiring:
     async def why(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Updates]:
         tab = self._tab(request)
         async for complete in self.chats.why(tab, _name(event)):
+            yield await self._talk(tab, complete, SKIP)
+
+    async def face(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Updates]:
+        tab = self._tab(request)
+        async for complete in self.chats.agreed(tab, int(_name(event))):
             yield await self._talk(tab, complete, SKIP)
 
     def stop(self, request: gr.Request) -> None:
