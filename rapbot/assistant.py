@@ -43,6 +43,8 @@ from rapbot.phrases import card_sentence, undone_sentence
 
 _FIELDS = {"name": "new_name", "category": "category", "info": "info"}
 """Field of a card -> argument of `Assistant.edit`."""
+_AROUND_FACE = 0.4
+"""What is kept around the face of a correction, as part of it on each side: an avatar shows the head."""
 _FACE_FILLS = 0.04
 """Part of an avatar that a face takes at least where the person is what was taught."""
 
@@ -351,7 +353,11 @@ class Assistant:
         correct = await self.concept(actor, right) if right else None
         if wrong is not None and correct is not None and wrong.id == correct.id:
             wrong = None
-        avatar, _encoded = await self._encode(actor, record.photo, "", box, None)
+        people = [concept for concept in (wrong, correct) if concept and await self.has_face(actor, concept)]
+        box = box.grown(_AROUND_FACE) if people else box
+        avatar, encoded = await self._encode(actor, record.photo, "", box, None, faces=bool(people))
+        if people and encoded.faces:
+            avatar = replace(avatar, face=np.frombuffer(encoded.faces[0].key, np.float32))
         if correct is not None:
             await self._change(actor, AddAvatar(correct.id, avatar, not_of=wrong.id if wrong else None))
             said = _("That is {name}; I have kept this view.").format(name=correct.name)

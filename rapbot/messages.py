@@ -56,6 +56,16 @@ class Box:
     def area(self) -> float:
         return max(0.0, self.right - self.left) * max(0.0, self.bottom - self.top)
 
+    def grown(self, part: float) -> Box:
+        """With a margin of `part` of its width and height on each side, inside the picture."""
+        across, down = (self.right - self.left) * part, (self.bottom - self.top) * part
+        return Box(
+            max(0.0, self.left - across),
+            max(0.0, self.top - down),
+            min(1.0, self.right + across),
+            min(1.0, self.bottom + down),
+        )
+
     def pixels(self, width: int, height: int) -> tuple[int, int, int, int]:
         """(left, top, right, bottom) in whole pixels, never empty."""
         left = min(int(self.left * width), width - 1)

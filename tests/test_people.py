@@ -122,6 +122,19 @@ async def test_who_does_not_agree_any_more_is_forgotten_by_face_only(eileen: Per
     assert "space" in (await eileen.says("where does Eileen fly?")).text
 
 
+async def test_a_wrong_name_is_taken_back_for_that_face(eileen: Person) -> None:
+    shown = await eileen.says("", elsewhere())
+    region = shown.sightings[0].region
+    await eileen.app.assistant.wrong(eileen.actor, str(shown.answer_id), region, None, was="Eileen")
+    assert (await eileen.says("", elsewhere())).sightings == ()
+    await eileen.says("/undo")
+    again = await eileen.says("", elsewhere())
+    assert [s.name for s in again.sightings] == ["Eileen"]
+    region = again.sightings[0].region
+    await eileen.app.assistant.wrong(eileen.actor, str(again.answer_id), region, "Eileen")
+    assert len(await eileen.app.assistant.faces(eileen.actor)) == 2
+
+
 async def test_forgetting_takes_the_face_along(eileen: Person) -> None:
     concept = await eileen.app.assistant.concept(eileen.actor, "Eileen")
     await eileen.says("/forget Eileen")

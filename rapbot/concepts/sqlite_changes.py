@@ -158,7 +158,9 @@ async def _insert_counterexample(tx: Transaction, concept: Concept, avatar: NewA
     for oldest in same[: max(0, len(same) - tx.limits.counterexamples + 1)]:
         await tx.db.execute("DELETE FROM avatars WHERE id = ?", (oldest.id,))
         tx.leaves_traces = True
-    return await _insert_avatar(tx, concept.id, avatar, Role.COUNTEREXAMPLE)
+    avatar_id = await _insert_avatar(tx, concept.id, avatar, Role.COUNTEREXAMPLE)
+    await _add_face(tx, concept, avatar_id, avatar.face)
+    return avatar_id
 
 
 async def _remove_avatar(tx: Transaction, change: RemoveAvatar) -> None:

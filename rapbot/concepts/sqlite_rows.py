@@ -54,7 +54,8 @@ async def read_rows(db: aiosqlite.Connection, owner_no: int, revision: int) -> C
         "SELECT avatar_id, key FROM keys WHERE owner_no = ? ORDER BY avatar_id", (owner_no,)
     )
     faces = await db.execute_fetchall(
-        "SELECT avatar_id, concept_id, key FROM faces JOIN avatars ON id = avatar_id WHERE owner_no = ? ORDER BY id",
+        "SELECT avatar_id, concept_id, key, role = 'counterexample' FROM faces JOIN avatars ON id = avatar_id"
+        " WHERE owner_no = ? ORDER BY id",
         (owner_no,),
     )
     return CollectionRows(revision, tuple(concepts), tuple(avatars), tuple(keys), tuple(faces))
@@ -73,7 +74,14 @@ def collection(owner: str, rows: CollectionRows, encoder: str) -> Collection:
     cards = tuple(Card(number, name, category, info) for number, name, category, info, _, _ in rows.concepts)
     keys = _key_table(rows.keys, rows.avatars, encoder)
     make = _maker(owner, rows.concepts, rows.avatars)
-    return Collection(owner, rows.revision, cards, keys, make, tuple(FaceRow(*row) for row in rows.faces))
+    return Collection(
+        owner,
+        rows.revision,
+        cards,
+        keys,
+        make,
+        tuple(FaceRow(avatar, concept, key, bool(no)) for avatar, concept, key, no in rows.faces),
+    )
 
 
 def _maker(owner: str, concepts: Iterable[Row], avatars: Iterable[Row]) -> Callable[[int], Concept]:

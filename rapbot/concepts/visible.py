@@ -32,6 +32,7 @@ class FaceRow(NamedTuple):
     avatar_id: int
     concept_id: int
     key: bytes
+    counterexample: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,8 @@ def _known(concepts: VisibleConcepts) -> KnownFaces:
 
     keys = [face.key for face in concepts.faces]
     avatars = [face.avatar_id for face in concepts.faces]
-    return KnownFaces.of(_table(keys), [face.concept_id for face in concepts.faces], avatars)
+    against = [face.counterexample for face in concepts.faces]
+    return KnownFaces.of(_table(keys), [face.concept_id for face in concepts.faces], avatars, against)
 
 
 def _table(keys: Sequence[bytes]) -> npt.NDArray[np.float32]:
