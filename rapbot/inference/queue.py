@@ -131,7 +131,11 @@ class JobQueue:
                 _fail(waiting, InferenceError(_("rapbot is stopping; please send that again later.")))
             raise
         except Exception as error:  # the queue must outlive whatever the runner does
-            failure = error if isinstance(error, RapbotError) else InferenceError("Something broke inside me. Sorry!")
+            failure = (
+                error
+                if isinstance(error, RapbotError)
+                else InferenceError(_("Something broke inside me. Sorry! Please try that again."))
+            )
             results = [failure for _ in batch]
         for waiting, result in zip(batch, results, strict=True):
             if isinstance(result, RapbotError):
