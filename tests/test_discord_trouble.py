@@ -94,7 +94,8 @@ async def test_where_older_messages_may_not_be_read_the_answer_is_no_reply(house
 async def test_typing_that_fails_does_not_fail_the_answer(house: House, peer: DiscordPeer) -> None:
     ann, dm = house.person()
     peer.fail_next(f"POST /channels/{dm.id}/typing", 403)
-    assert (await house.asked(dm, ann, "", CAT)).text
+    new = ("new.jpg", CAT[1] + b"new")  # not seen before: takes long enough for typing
+    assert (await house.asked(dm, ann, "", new)).text
 
 
 async def test_a_photo_that_discord_does_not_have_any_more_is_told(house: House, peer: DiscordPeer) -> None:

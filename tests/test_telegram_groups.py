@@ -117,10 +117,10 @@ async def test_a_topic_of_a_forum_is_kept(app: App, peer: TelegramPeer) -> None:
     async with bot(app, peer):
         peer.say(group, ann, "/help", thread=77)
         message = await answer(peer, group)
-        peer.send_photo(group, ann, cat_jpeg(), "/caption", thread=78)
+        peer.send_photo(group, ann, cat_jpeg() + b"new", "/caption", thread=78)  # takes long enough for typing
         photo = await answer(peer, group)
     assert (message.thread, photo.thread) == (77, 78)
-    assert {c.arguments["message_thread_id"] for c in peer.called("sendChatAction")} == {77, 78}
+    assert {c.arguments["message_thread_id"] for c in peer.called("sendChatAction")} == {78}
 
 
 async def test_a_reply_outside_of_topics_is_answered_without_a_thread(app: App, peer: TelegramPeer) -> None:
