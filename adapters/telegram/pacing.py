@@ -25,6 +25,9 @@ _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, http
 _PROMPT = frozenset({"sendChatAction", "answerCallbackQuery"})
 """Of use only at once: not repeated."""
 
+_DECORATION = frozenset({"sendChatAction", "setMessageReaction"})
+"""Left out while other calls wait: answers come first."""
+
 _Callback = Callable[..., Coroutine[Any, Any, Any]]
 
 
@@ -47,6 +50,8 @@ class Pacing(AIORateLimiter):
         rate_limit_args: int | None,
     ) -> Any:
         """Raises what the last attempt raised."""
+        if endpoint in _DECORATION and self._slots.locked():
+            return True
         limited = data if _makes_message(endpoint) or endpoint.startswith("edit") else {}
 
         async def call(*args: Any, **kwargs: Any) -> Any:

@@ -29,9 +29,9 @@ _log = get_logger(__name__)
 
 _POLL = 25
 """Seconds that one question for updates stays open."""
-_CONNECTIONS = 16
+_CONNECTIONS = 6
 """Calls on their way at once; Telegram takes some 30 a second."""
-_DOWNLOADS = 8
+_DOWNLOADS = 4
 """Connections beside them for photos."""
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
 """Seconds between attempts to reach Telegram at the start; the first doubles."""
