@@ -70,7 +70,7 @@ async def test_the_token_is_in_no_log_whatever_fails(
             peer.send_photo(chat, person, cat_jpeg(), "what a secret word: xyzzy")
             peer.say(chat, person, "/help")
             await answer(peer, chat)
-            logging.getLogger("httpx").warning("GET %s/getMe", peer.base_url + peer.token)
+            logging.getLogger("aiohttp").warning("GET %s/getMe", peer.base_url + peer.token)
             logging.getLogger("somewhere").warning("GET %s/getMe", peer.base_url + peer.token)
     finally:
         structlog.reset_defaults()

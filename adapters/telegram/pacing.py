@@ -10,10 +10,11 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import httpx
+import aiohttp
 from telegram.error import NetworkError, TimedOut
 from telegram.ext import AIORateLimiter
 
+from adapters.telegram.requests import NEVER_SENT
 from rapbot.logs import get_logger
 
 _log = get_logger(__name__)
@@ -21,7 +22,6 @@ _log = get_logger(__name__)
 _RETRIES = 3
 _FIRST_WAIT = 0.3
 """Seconds before a failed call is made again; doubles."""
-_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.WriteError, httpx.WriteTimeout)
 _PROMPT = frozenset({"sendChatAction", "answerCallbackQuery"})
 """Of use only at once: not repeated."""
 
@@ -35,8 +35,7 @@ class Pacing(AIORateLimiter):
     """The library's rate limiter, for messages only; typing, reactions and questions about members pass freely."""
 
     def __init__(self, connections: int) -> None:
-        """`connections`: requests on their way at once. httpx compares all that wait with all its connections at every
-        request: hundreds of each, as with the library's defaults, hold the event loop for a second."""
+        """`connections`: calls on their way at once."""
         super().__init__(max_retries=_RETRIES)
         self._slots = asyncio.Semaphore(connections)
 
@@ -76,7 +75,7 @@ def _makes_message(endpoint: str) -> bool:
 def _repeatable(endpoint: str, error: NetworkError) -> bool:
     if type(error) not in (NetworkError, TimedOut) or "too large" in error.message.casefold():
         return False  # BadRequest is a NetworkError too; and 413 stays 413
-    if isinstance(error.__cause__, _NEVER_SENT):
+    if isinstance(error.__cause__, NEVER_SENT):
         return True
-    refused = type(error) is NetworkError and not isinstance(error.__cause__, httpx.HTTPError)
+    refused = type(error) is NetworkError and not isinstance(error.__cause__, aiohttp.ClientError)
     return refused or not _makes_message(endpoint)

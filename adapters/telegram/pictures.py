@@ -24,7 +24,7 @@ _ATTEMPTS = 2
 class Pictures:
     """Downloads, a few at a time. `limit` in bytes, `patience` in seconds for one picture."""
 
-    def __init__(self, bot: Bot, limit: int, patience: float = 60.0, at_once: int = 4) -> None:
+    def __init__(self, bot: Bot, limit: int, patience: float = 60.0, at_once: int = 8) -> None:
         self._bot = bot
         self._limit = min(limit, GETFILE_LIMIT)
         self._patience = patience

@@ -20,6 +20,7 @@ from adapters.telegram.library_logs import only_kind_and_place
 from adapters.telegram.menu import publish
 from adapters.telegram.pacing import Pacing
 from adapters.telegram.receiving import ALLOWED_UPDATES, Receiver
+from adapters.telegram.requests import AiohttpRequest
 from rapbot.assistant import Assistant
 from rapbot.config import Settings, TelegramSettings
 from rapbot.errors import ConfigError
@@ -29,9 +30,9 @@ _log = get_logger(__name__)
 
 _POLL = 25
 """Seconds that one question for updates stays open."""
-_CONNECTIONS = 6
+_CONNECTIONS = 16
 """Calls on their way at once; Telegram takes some 30 a second."""
-_DOWNLOADS = 4
+_DOWNLOADS = 8
 """Connections beside them for photos."""
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
 """Seconds between attempts to reach Telegram at the start; the first doubles."""
@@ -75,9 +76,8 @@ def _application(token: str, settings: TelegramSettings) -> App:
     builder: Any = ApplicationBuilder()  # its type changes with every call
     builder = builder.token(token).base_url(f"{api}/bot").base_file_url(f"{api}/file/bot")
     builder = builder.rate_limiter(Pacing(_CONNECTIONS)).job_queue(None)
-    builder = builder.connection_pool_size(_CONNECTIONS + _DOWNLOADS)
-    builder = builder.connect_timeout(10).read_timeout(30).write_timeout(30).pool_timeout(30).media_write_timeout(60)
-    app: App = builder.get_updates_connect_timeout(10).get_updates_read_timeout(10).build()
+    builder = builder.request(AiohttpRequest(_CONNECTIONS + _DOWNLOADS, 30))
+    app: App = builder.get_updates_request(AiohttpRequest(2, 10)).build()
     return app
 
 
