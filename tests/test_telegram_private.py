@@ -193,7 +193,9 @@ async def test_a_file_that_is_no_picture_is_one_sentence(app: App, peer: Telegra
     assert peer.reactions(message) == [], "the eyes are taken away"
 
 
-async def test_a_download_that_goes_on_failing_is_one_sentence_and_once_is_nothing(app: App, peer: TelegramPeer) -> None:
+async def test_a_download_that_goes_on_failing_is_one_sentence_and_once_is_nothing(
+    app: App, peer: TelegramPeer
+) -> None:
     ann = peer.person("Ann")
     chat = peer.private(ann)
     async with bot(app, peer):
