@@ -13,12 +13,11 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from rapbot.errors import RapbotError
 from rapbot.i18n import _, ngettext, speaking
-from rapbot.logs import get_logger
+from rapbot.logs import get_logger, place_of
 from rapbot.messages import Progress, ProgressListener, Stage
 
 _log = get_logger(__name__)
@@ -291,11 +290,7 @@ def sentence(error: Exception) -> str:
     """What a person reads about a failure: never a traceback. The log gets the kind of a bug and its place, no text."""
     if isinstance(error, RapbotError):
         return _(error.sentence)  # what the worker said comes untranslated; the rest is as it was
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    where = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else "?"
-    _log.error("turn failed", error=type(error).__name__, where=where)
+    _log.error("turn failed", error=type(error).__name__, where=place_of(error))
     return _("Something broke inside me. Sorry! Please try that again.")
 
 

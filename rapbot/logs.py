@@ -6,6 +6,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, MutableMapping
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -20,6 +21,14 @@ def hide(secret: str) -> None:
     _secrets.add(secret)
     if not isinstance(logging.getLogRecordFactory(), _HidingFactory):
         logging.setLogRecordFactory(_HidingFactory(logging.getLogRecordFactory()))
+
+
+def place_of(error: BaseException) -> str:
+    """File and line where an error was raised: what a log may tell of a bug, since its words may hold people's."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    return f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else "?"
 
 
 def without_secrets(text: str) -> str:

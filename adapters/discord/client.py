@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import discord
@@ -20,7 +19,7 @@ from adapters.discord.showing import PRESS
 from adapters.discord.translation import Translation
 from rapbot.assistant import Assistant
 from rapbot.config import Settings
-from rapbot.logs import get_logger
+from rapbot.logs import get_logger, place_of
 
 _log = get_logger(__name__)
 
@@ -109,8 +108,4 @@ class Client(discord.AutoShardedClient):
 
 
 def _report(error: BaseException, doing: str) -> None:
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    where = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else "?"
-    _log.error("event failed", doing=doing, error=type(error).__name__, where=where)
+    _log.error("event failed", doing=doing, error=type(error).__name__, where=place_of(error))

@@ -14,8 +14,8 @@ from discord import app_commands
 
 from adapters.delivery import Shown
 from adapters.discord.pictures import attached, chosen, is_picture
-from adapters.discord.places import Recent
 from adapters.discord.reception import Reception, named
+from adapters.recent import Recent
 from rapbot.concepts.concept import Concept
 from rapbot.errors import ConceptError, PhotoError, RapbotError
 from rapbot.i18n import _, mark, speaking
@@ -117,7 +117,7 @@ class Forms:
         if form.startswith(EDIT):
             await self._edited(interaction, form.removeprefix(EDIT), words)
         elif (pictures := self._taught.get(form)) is not None:
-            self._taught.drop(form)
+            self._taught.pop(form)
             line = "/remember " + named(words.get("name", ""), words.get("info", ""))
             await self._reception.command(interaction, line, pictures)
         elif form.startswith(TEACH) and await self._reception.welcome(interaction):

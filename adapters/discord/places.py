@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import discord
 
+from adapters.recent import Recent
 from rapbot.errors import RapbotError
 from rapbot.groups import Groups
 from rapbot.i18n import _
@@ -30,33 +30,6 @@ class Unsure(RapbotError):
 
     def __init__(self) -> None:
         super().__init__(_("Discord does not tell me who is still here. Please try again in a moment."))
-
-
-Key = TypeVar("Key")
-Value = TypeVar("Value")
-
-
-class Recent(Generic[Key, Value]):
-    """The latest entries only: nothing may grow for ever."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._entries: OrderedDict[Key, Value] = OrderedDict()
-
-    def put(self, key: Key, value: Value) -> bool:
-        """True when the key was not there."""
-        new = key not in self._entries
-        self._entries[key] = value
-        self._entries.move_to_end(key)
-        if len(self._entries) > self._most:
-            self._entries.popitem(last=False)
-        return new
-
-    def get(self, key: Key) -> Value | None:
-        return self._entries.get(key)
-
-    def drop(self, key: Key) -> None:
-        self._entries.pop(key, None)
 
 
 def guild_chat(guild_id: int) -> Chat:
@@ -130,7 +103,7 @@ class Members:
                 await self._confirm(guild, person)
 
     async def left(self, guild_id: int, person_id: int) -> None:
-        self._seen.drop((guild_id, person_id))
+        self._seen.pop((guild_id, person_id))
         await self._groups.leave(f"{PLATFORM}{person_id}", guild_chat(guild_id))
 
     def _is_fresh(self, guild_id: int, person_id: int) -> bool:

@@ -11,8 +11,9 @@ from adapters.delivery import Shown, sentence
 from adapters.discord.channel import MessageChannel
 from adapters.discord.origins import before, spoken_of
 from adapters.discord.pictures import attached, is_picture, load
-from adapters.discord.places import Recent, chat_of_message
+from adapters.discord.places import chat_of_message
 from adapters.discord.reception import Reception, with_hint
+from adapters.recent import Recent
 from rapbot.errors import RapbotError
 from rapbot.logs import get_logger
 from rapbot.messages import ProgressListener, Request
@@ -55,7 +56,7 @@ class Receiving:
 
     def deleted(self, channel_id: int, message_id: int) -> None:
         """Nobody waits for that answer any more."""
-        self._asked.drop(f"{channel_id}:{message_id}")
+        self._asked.pop(f"{channel_id}:{message_id}")
         self._reception.turns.cancel(f"{channel_id}:{message_id}")
 
     def _from_person(self, message: discord.Message) -> bool:

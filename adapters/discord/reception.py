@@ -13,7 +13,8 @@ from adapters.delivery import Channel, Shown, Turns, Work, sentence
 from adapters.desk import Desk
 from adapters.discord.channel import InteractionChannel, Sent
 from adapters.discord.pictures import chosen, load, showable
-from adapters.discord.places import Members, People, Recent, chat_of_interaction, present
+from adapters.discord.places import Members, People, chat_of_interaction, present
+from adapters.recent import Recent
 from rapbot.assistant import Assistant
 from rapbot.config import Settings
 from rapbot.errors import RapbotError

@@ -10,6 +10,7 @@ from telegram import Bot, Message
 
 from adapters.delivery import Shown, Turns
 from adapters.desk import PRIVATE_COMMANDS, Desk
+from adapters.recent import Recent
 from adapters.telegram.channel import Place, TelegramChannel
 from adapters.telegram.membership import Members
 from adapters.telegram.pictures import Pictures
@@ -29,7 +30,6 @@ from adapters.telegram.reading import (
     thread_of,
     words_of,
 )
-from adapters.telegram.recent import Recent
 from rapbot.errors import RapbotError
 from rapbot.i18n import _
 from rapbot.messages import Actor, Chat, Photo, ProgressListener, Request

@@ -12,8 +12,8 @@ import time
 from telegram import Bot, ChatMember, ChatMemberUpdated, Message
 from telegram.error import BadRequest, ChatMigrated, Forbidden, TelegramError
 
+from adapters.recent import Recent
 from adapters.telegram.reading import group_of, is_group
-from adapters.telegram.recent import Recent
 from rapbot.errors import RapbotError
 from rapbot.groups import Groups
 from rapbot.i18n import _

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from telegram import Bot
 from telegram.error import BadRequest, Forbidden, TelegramError
 
-from adapters.telegram.recent import Recent
+from adapters.recent import Recent
 from rapbot.logs import get_logger
 
 _log = get_logger(__name__)

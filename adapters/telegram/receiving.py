@@ -16,13 +16,13 @@ from telegram.error import Forbidden, TelegramError
 
 from adapters.delivery import Albums, Turns, sentence
 from adapters.desk import Desk
+from adapters.recent import Recent
 from adapters.telegram.answering import Answering, Shelf
 from adapters.telegram.membership import Members
 from adapters.telegram.pictures import Pictures
 from adapters.telegram.pieces import Sent
 from adapters.telegram.pressing import Pressing
 from adapters.telegram.reading import picture_of, raw_text
-from adapters.telegram.recent import Recent
 from rapbot.assistant import Assistant
 from rapbot.config import Settings
 from rapbot.errors import RapbotError

@@ -6,7 +6,6 @@ import asyncio
 import os
 import re
 import secrets
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -16,6 +15,7 @@ from telegram import Update
 from telegram.error import BadRequest, InvalidToken, NetworkError, TelegramError
 from telegram.ext import Application, ApplicationBuilder, CallbackContext, TypeHandler
 
+from adapters.listening import listen
 from adapters.telegram.library_logs import only_kind_and_place
 from adapters.telegram.menu import publish
 from adapters.telegram.pacing import Pacing
@@ -148,7 +148,9 @@ async def _start_webhook(app: App, settings: TelegramSettings) -> asyncio.Task[A
     assert app.updater is not None
     secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else secrets.token_urlsafe(32)
     hide(secret)
-    listening = _listen(settings.webhook_listen, settings.webhook_port)
+    listening = listen(
+        settings.webhook_listen, settings.webhook_port, "The webhook", "Choose another telegram.webhook_port."
+    )
     try:
         await app.updater.start_webhook(
             unix=listening,  # any socket; bound here, so that a port in use is told in one sentence
@@ -163,18 +165,3 @@ async def _start_webhook(app: App, settings: TelegramSettings) -> asyncio.Task[A
             raise
         raise ConfigError(f"Telegram does not accept telegram.webhook_url: {error.message}.") from None
     return asyncio.create_task(asyncio.Event().wait(), name="webhook")
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-        listening.listen(128)
-    except OSError as error:
-        listening.close()
-        raise ConfigError(
-            f"The webhook cannot use {host}:{port}: {error.strerror}. Choose another telegram.webhook_port."
-        ) from error
-    listening.setblocking(False)
-    return listening

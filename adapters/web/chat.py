@@ -13,7 +13,7 @@ from adapters.web.tabs import Tab
 from rapbot.assistant import Assistant
 from rapbot.commands import handle, split_name
 from rapbot.errors import Gone, RapbotError
-from rapbot.logs import get_logger
+from rapbot.logs import get_logger, place_of
 from rapbot.messages import Actor, Photo, Progress, ProgressListener, Reply, Request, Stage
 
 _log = get_logger(__name__)
@@ -38,11 +38,7 @@ def sentence(error: Exception) -> str:
     """What a person reads about a failure: never a traceback. The log gets the kind of a bug and its place, no text."""
     if isinstance(error, RapbotError):
         return error.sentence
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    where = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else "?"
-    _log.error("page handler failed", error=type(error).__name__, where=where)
+    _log.error("page handler failed", error=type(error).__name__, where=place_of(error))
     return _BROKEN
 
 

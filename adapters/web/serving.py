@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import tempfile
 import webbrowser
 from collections.abc import Callable, Iterator
@@ -16,12 +15,13 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adapters.listening import listen
 from adapters.web.gate import Application, Gate
 from adapters.web.shelf import PictureShelf, media_type
 from adapters.web.tabs import Tabs
 from rapbot.assistant import Assistant
 from rapbot.config import Settings
-from rapbot.errors import ConfigError, RapbotError
+from rapbot.errors import RapbotError
 from rapbot.messages import Actor
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ _GRACE = 2
 async def serve(assistant: Assistant, settings: Settings, ready: Callable[[str], None] | None) -> None:
     import uvicorn
 
-    listening = _listen(settings.web.host, settings.web.port)
+    listening = listen(
+        settings.web.host, settings.web.port, "The page", "Choose another with --port; 0 finds a free one."
+    )
     url = _address(settings.web.host, listening.getsockname()[1])
     with listening, _private_uploads() as uploads:
         application = await asyncio.to_thread(_application, assistant, settings, uploads)
@@ -78,22 +80,6 @@ async def _announce(url: str, settings: Settings, ready: Callable[[str], None] |
         ready(url)
     if settings.web.open_browser:
         await asyncio.to_thread(webbrowser.open, url)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-        listening.listen(128)
-    except OSError as error:
-        listening.close()
-        raise ConfigError(
-            f"The page cannot use {host}:{port}: {error.strerror}. Choose another with --port; 0 finds a free one."
-        ) from error
-    listening.setblocking(False)
-    return listening
 
 
 def _address(host: str, port: int) -> str:

@@ -23,11 +23,14 @@ class Recent(Generic[Key, Value]):
     def get(self, key: Key) -> Value | None:
         return self._kept.get(key)
 
-    def put(self, key: Key, value: Value) -> None:
+    def put(self, key: Key, value: Value) -> bool:
+        """True when the key was not there."""
+        new = key not in self._kept
         self._kept[key] = value
         self._kept.move_to_end(key)
         while len(self._kept) > self._most:
             self._kept.popitem(last=False)
+        return new
 
     def pop(self, key: Key) -> Value | None:
         return self._kept.pop(key, None)
