@@ -41,22 +41,22 @@ class Corrections:
             label = _("Whole picture") if region == _WHOLE else _("Part {number}").format(number=region)
             if region in called:
                 label += " · " + _("I said {name}").format(name=called[region])
-            made.append((button(label, "part", me, answer_id, region),))
+            made.append(button(label, "part", me, answer_id, region))
         pictures = (reply.picture,) if reply.picture else ()
         return Shown(_("Which part of the photo is wrong?"), pictures, _two_in_a_row(made))
 
     async def which_name(self, actor: Actor, answer_id: str, region: int) -> Shown:
         me = number_of(actor)
-        near = [s.concept_id for s in (await self._assistant.why(actor, answer_id)).sightings]
+        near = [s.concept_id for s in await self._assistant.sightings(actor, answer_id)]
         known = sorted(await self._assistant.concepts(actor), key=lambda c: (c.id not in near, c.name.casefold()))
-        made = [(button(c.name, "right", me, answer_id, region, c.id),) for c in known[:_NAMES]]
-        made.append((button(_("None of them"), "right", me, answer_id, region, 0),))
+        made = [button(c.name, "right", me, answer_id, region, c.id) for c in known[:_NAMES]]
+        made.append(button(_("None of them"), "right", me, answer_id, region, 0))
         return Shown(_("Who or what is it really?"), buttons=_two_in_a_row(made), replaces=True)
 
     async def correct(self, actor: Actor, answer_id: str, region: int, number: int) -> Shown:
         right = (await self._cards.by_number(actor, str(number))).name if number else None
         own = {concept.id: concept.name for concept in await self._assistant.concepts(actor)}
-        said = [s for s in (await self._assistant.why(actor, answer_id)).sightings if s.region == region]
+        said = [s for s in await self._assistant.sightings(actor, answer_id) if s.region == region]
         was = next((own[s.concept_id] for s in said if s.concept_id in own), None)
         if right is None and was is None:
             if said:
@@ -68,6 +68,5 @@ class Corrections:
         return Shown(reply.text, buttons=((button(_("Undo"), "undo", number_of(actor)),),), replaces=True)
 
 
-def _two_in_a_row(rows: Sequence[tuple[Button, ...]]) -> tuple[tuple[Button, ...], ...]:
-    flat = [made for row in rows for made in row]
-    return tuple(tuple(flat[n : n + 2]) for n in range(0, len(flat), 2))
+def _two_in_a_row(made: Sequence[Button]) -> tuple[tuple[Button, ...], ...]:
+    return tuple(tuple(made[n : n + 2]) for n in range(0, len(made), 2))

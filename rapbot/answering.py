@@ -15,7 +15,7 @@ from rapbot.errors import ConceptError, NameUnknown, PhotoError, RapbotError, Te
 from rapbot.i18n import _
 from rapbot.inference.job import Job, Task, Turn
 from rapbot.inference.queue import JobQueue
-from rapbot.messages import Action, Actor, Chat, Photo, ProgressListener, Reply, Request
+from rapbot.messages import Action, Actor, Chat, Photo, ProgressListener, Reply, Request, Sighting
 from rapbot.phrases import why_sentences, without_brackets
 from rapbot.understanding import has_pronoun, understand, unknown_subject
 
@@ -69,8 +69,13 @@ class Answering:
         names = {card.concept_id: card.name for card in sight.visible.cards}
         answer = await self._queue.submit(self.job(actor, Task.EXPLAIN, photo=record.photo, scene=record.scene))
         regions = tuple(dict.fromkeys(candidate.region for candidate in record.scene.candidates))
-        sightings = tuple(s for s in record.scene.sightings if s.concept_id in names)
+        sightings = _still_visible(record, sight)
         return Reply(why_sentences(record, names), answer.picture, sightings, answer_id=answer_id, regions=regions)
+
+    async def sightings(self, actor: Actor, answer_id: str) -> tuple[Sighting, ...]:
+        """Who was seen in that answer, as far as they may still be named; no model is asked."""
+        record = self.record(actor, answer_id)
+        return _still_visible(record, await self._visibility.of(actor, record.chat))
 
     async def look_again(self, actor: Actor, chat: Chat, photo: Photo, answer_id: str) -> None:
         """Make what *Why?* and *Wrong?* need anew from the photo: answers are kept in memory only."""
@@ -200,6 +205,11 @@ def _meant(text: str, mentions: list[Mention], sight: Sight) -> tuple[int, ...]:
     """Concept ids, first named first; a name that several people share in this group means all of them."""
     meant = (other for m in mentions for other in sight.namesakes(m.concept_id, text[m.start : m.end]))
     return tuple(dict.fromkeys(meant))
+
+
+def _still_visible(record: AnswerRecord, sight: Sight) -> tuple[Sighting, ...]:
+    visible = {card.concept_id for card in sight.visible.cards}
+    return tuple(one for one in record.scene.sightings if one.concept_id in visible)
 
 
 def _refuse_unknown(text: str, sight: Sight) -> None:

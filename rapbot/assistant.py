@@ -37,7 +37,7 @@ from rapbot.groups import Groups
 from rapbot.i18n import _, mark, ngettext
 from rapbot.inference.job import AvatarFace, EncodedAvatar, Task
 from rapbot.inference.queue import JobQueue
-from rapbot.messages import WHOLE, Action, Actor, Box, Chat, Photo, ProgressListener, Reply, Request
+from rapbot.messages import WHOLE, Action, Actor, Box, Chat, Photo, ProgressListener, Reply, Request, Sighting
 from rapbot.people import People, asks_to_agree, the_one
 from rapbot.phrases import card_sentence, undone_sentence
 
@@ -332,6 +332,10 @@ class Assistant:
     async def why(self, actor: Actor, answer_id: str) -> Reply:
         """Which regions were compared with which avatars, at what distance; the regions numbered on the photo."""
         return await self._answering.why(actor, answer_id)
+
+    async def sightings(self, actor: Actor, answer_id: str) -> tuple[Sighting, ...]:
+        """Who was seen in an earlier answer."""
+        return await self._answering.sightings(actor, answer_id)
 
     def remembers(self, actor: Actor, answer_id: str) -> bool:
         """Whether *Why?* and *Wrong?* can speak about this answer without its photo being fetched again."""
