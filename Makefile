@@ -5,6 +5,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# The extra gpu lives in an environment of its own (7 GB): its torch is another build than the one that most people run,
+# and the ordinary tests shall find nothing of it.
+GPU := .venv-gpu
 
 .PHONY: run test lint setup browser catalogues clean
 
@@ -20,9 +23,10 @@ lint: $(STAMP)-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-test: lint browser
+test: lint browser $(GPU)/.installed
 	$(BIN)/rapbot models fetch
 	$(BIN)/python -m pytest
+	$(GPU)/bin/python -m pytest tests/gpu
 
 # The browser test drives a real Chromium; where it cannot be installed the test says that it was skipped.
 browser:
@@ -54,5 +58,11 @@ $(STAMP)-dev: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@ $(STAMP)
 
+$(GPU)/.installed: $(VENV)/bin/python pyproject.toml
+	@echo "Installing the extra gpu for its tests into $(GPU) (about 7 GB; they need no GPU) …"
+	$(PYTHON) -m venv $(GPU)
+	$(GPU)/bin/python -m pip install --disable-pip-version-check -e '.[gpu,server,test]'
+	@touch $@
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(GPU)

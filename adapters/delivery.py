@@ -22,6 +22,9 @@ from rapbot.messages import Progress, ProgressListener, Stage
 
 _log = get_logger(__name__)
 
+_MOST_WORDS = 1500
+"""Characters of an unfinished answer: every platform takes that many in one message."""
+
 Sent = TypeVar("Sent")
 """What a platform needs to edit or delete an answer that it has sent."""
 
@@ -211,17 +214,27 @@ class _Placeholder(Generic[Sent]):
 
     async def _show(self) -> None:
         told: Progress | None = None
-        await asyncio.sleep(self._pace.patience)
+        await self._first_words()
         while True:
             await self._news.wait()
             self._news.clear()
             progress = self._latest
-            # Only who waits in the queue is told: once the worker has begun, typing is enough.
-            if progress is not None and (self._waits or self.own) and _is_news(progress, told):
+            # Who waits in the queue is told their place, and an answer is shown while it grows; else typing is enough.
+            if progress is not None and (self._waits or self.own or progress.text) and _is_news(progress, told):
                 told = progress
                 self._telling = asyncio.create_task(self._tell(progress_sentence(progress)), name="tell")
                 await asyncio.shield(self._telling)
                 await asyncio.sleep(self._pace.edits)
+
+    async def _first_words(self) -> None:
+        """Until patience ends, or the answer has begun."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._pace.patience):
+                while self._latest is None or not self._latest.text:
+                    await self._news.wait()
+                    self._news.clear()
+        if self._latest is not None:
+            self._news.set()
 
     async def _tell(self, text: str) -> None:
         try:
@@ -238,6 +251,8 @@ def _is_news(progress: Progress, told: Progress | None) -> bool:
     """With hundreds of people waiting, not every step of everybody is worth one of the edits that platforms allow."""
     if told is None or progress.stage is not told.stage:
         return True
+    if progress.text or told.text:
+        return progress.text not in ("", told.text)
     return progress.position <= told.position * 0.8
 
 
@@ -271,6 +286,8 @@ async def _quietly(doing: Awaitable[object]) -> None:
 
 def progress_sentence(progress: Progress) -> str:
     """What a waiting person reads."""
+    if progress.text:
+        return progress.text[:_MOST_WORDS] + " …"
     match progress.stage:
         case Stage.QUEUED if progress.position:
             return ngettext(

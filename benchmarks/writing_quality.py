@@ -24,7 +24,7 @@ from rapbot.inference.job import Card, Job, Task, VisibleConcepts
 from rapbot.inference.reading import stems
 from rapbot.inference.seams import Prompt
 from rapbot.inference.weights import LANGUAGE, ensure
-from rapbot.inference.writing import Written, write_answers
+from rapbot.inference.writing import Material, Written, write_answers
 
 QUESTIONS = Path(__file__).resolve().parents[1] / "tests" / "data" / "questions.jsonl"
 UNANSWERABLE = (
@@ -67,7 +67,7 @@ def read_questions() -> list[Question]:
 def ask(generator: TextGenerator, concept: str, info: str, text: str, options: tuple[str, ...] = ()) -> Written:
     cards = VisibleConcepts((Card(1, concept, "", info),))
     job = Job("job", "me", Task.QUESTION, text, concepts=cards, mentioned=(1,), options=options)
-    return write_answers(generator, [(job, None)], layout="pocket", concepts_in_prompt=3)[0]
+    return write_answers(generator, [Material(job)])[0]
 
 
 def holds(text: str, right: str) -> bool:

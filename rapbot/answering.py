@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from rapbot.albums import combined
 from rapbot.concepts.mentions import Mention, find_mentions, nearest_names
 from rapbot.concepts.visibility import Sight, Visibility
 from rapbot.config import Settings
 from rapbot.conversation import AnswerRecord, ChatContext, Conversations
-from rapbot.errors import ConceptError, NameUnknown, PhotoError, RapbotError, TextError
+from rapbot.errors import ConceptError, Gone, NameUnknown, PhotoError, RapbotError, TextError
 from rapbot.i18n import _
-from rapbot.inference.job import Job, Task, Turn
+from rapbot.inference.job import Answer, AvatarPicture, Job, Task, Turn
 from rapbot.inference.queue import JobQueue
 from rapbot.messages import Action, Actor, Chat, Photo, ProgressListener, Reply, Request, Sighting
 from rapbot.phrases import why_sentences, without_brackets
@@ -32,10 +34,24 @@ class Ask:
     picture: bool = True
 
 
+class AvatarPictures(Protocol):
+    """The store, as far as photos and questions need it."""
+
+    async def photo(self, owner: str, avatar_id: int) -> bytes:
+        """JPEG. Raises Gone."""
+        ...
+
+
 class Answering:
     def __init__(
-        self, visibility: Visibility, queue: JobQueue, conversations: Conversations, settings: Settings
+        self,
+        visibility: Visibility,
+        pictures: AvatarPictures,
+        queue: JobQueue,
+        conversations: Conversations,
+        settings: Settings,
     ) -> None:
+        self._pictures = pictures
         self._visibility = visibility
         self._queue = queue
         self._conversations = conversations
@@ -47,7 +63,7 @@ class Answering:
             return await self._album(request, None, listener)
         context = self._context(request)
         sight = await self._visibility.of(request.actor, request.chat)
-        return await self._answer(request, context, await self._job_for(request, context, sight, ask), listener)
+        return await self._answer(request, context, sight, await self._job_for(request, context, sight, ask), listener)
 
     async def photo_task(self, request: Request, task: Task, listener: ProgressListener | None) -> Reply:
         """One task on the photo of the request, or on the last one of the chat."""
@@ -60,7 +76,7 @@ class Answering:
             task = Task.LOCATE
         photo = request.photos[0].data if request.photos else context.photo
         job = self.job(request.actor, task, text=request.text, photo=photo, concepts=sight.visible, mentioned=mentioned)
-        return await self._answer(request, context, job, listener)
+        return await self._answer(request, context, sight, job, listener)
 
     async def why(self, actor: Actor, answer_id: str) -> Reply:
         """Which regions were compared with which avatars, at what distance; the regions numbered on the photo."""
@@ -81,7 +97,7 @@ class Answering:
         """Make what *Why?* and *Wrong?* need anew from the photo: answers are kept in memory only."""
         sight = await self._visibility.of(actor, chat)
         job = self.job(actor, Task.FIND, photo=photo.data, concepts=sight.visible, picture=False)
-        answer = await self._queue.submit(job)
+        answer = await self._submit(job, sight, None)
         if answer.scene is not None:
             self._conversations.keep_answer(answer_id, actor.id, chat, photo.data, answer.scene)
 
@@ -169,12 +185,31 @@ class Answering:
         """Which concepts the text names; in a thread, because a matcher of many new names takes over 20 ms to build."""
         return await asyncio.to_thread(find_mentions, text, sight.names)
 
+    async def _submit(self, job: Job, sight: Sight, listener: ProgressListener | None) -> Answer:
+        """The worker's answer; a model that sees gets the avatars that it asks for after looking."""
+        looked = await self._queue.submit(job, listener)
+        if not looked.wanted:
+            return looked
+        avatars = []
+        for avatar_id, concept_id in looked.wanted:
+            with contextlib.suppress(Gone):  # forgotten a moment ago
+                jpeg = await self._pictures.photo(sight.owners.get(concept_id, job.person), avatar_id)
+                avatars.append(AvatarPicture(avatar_id, concept_id, jpeg))
+        answer = await self._queue.submit(
+            replace(job, scene=looked.scene, avatars=tuple(avatars)), listener, again=True
+        )
+        spent = {
+            stage: looked.timings.get(stage, 0.0) + answer.timings.get(stage, 0.0)
+            for stage in {**looked.timings, **answer.timings}
+        }
+        return replace(answer, timings=spent)
+
     async def _answer(
-        self, request: Request, context: ChatContext, job: Job, listener: ProgressListener | None
+        self, request: Request, context: ChatContext, sight: Sight, job: Job, listener: ProgressListener | None
     ) -> Reply:
         if job.photo is None and job.task in _NEEDS_PHOTO:
             raise PhotoError(_("Which photo? Please send me one with that."))
-        answer = await self._queue.submit(job, listener)
+        answer = await self._submit(job, sight, _without_marks(listener, job))
         if request.photos and job.photo is not None:
             context.photo = job.photo
         answer_id = None
@@ -199,6 +234,15 @@ class Answering:
             option_scores=answer.option_scores,
             timings=answer.timings,
         )
+
+
+def _without_marks(listener: ProgressListener | None, job: Job) -> ProgressListener | None:
+    """People see names without brackets, also while an answer is being written."""
+    if listener is None:
+        return None
+    return lambda progress: listener(
+        replace(progress, text=without_brackets(progress.text, job)) if progress.text else progress
+    )
 
 
 def _meant(text: str, mentions: list[Mention], sight: Sight) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,12 @@ from rapbot.concepts.sqlite import SqliteConceptStore
 from rapbot.config import Settings
 from rapbot.conversation import Conversations
 from rapbot.errors import ConfigError, RapbotError
-from rapbot.inference.profiles import encoder_name
+from rapbot.inference.planning import plan, worker_start
 from rapbot.inference.queue import JobQueue
-from rapbot.inference.serving import WorkerStart
+from rapbot.inference.specs import FormerEncoder
 from rapbot.inference.worker import Worker
+from rapbot.reencoding import Reencoding, find_former
+from rapbot.reloading import adapters_follow_config
 
 Platform = Callable[[Assistant, Settings, Callable[[str], None] | None], Coroutine[Any, Any, None]]
 """Runs one adapter until it is cancelled; tells the third argument once it listens."""
@@ -36,19 +38,25 @@ class App:
     queue: JobQueue
     store: SqliteConceptStore
     conversations: Conversations
+    reencoding: Reencoding
 
 
 @asynccontextmanager
-async def running(settings: Settings, database: Path | None = None, *, models: bool = True) -> AsyncIterator[App]:
-    """Everything started; stopped in the reverse order. `database` replaces the configured one."""
+async def running(
+    settings: Settings, database: Path | None = None, *, models: bool = True, background: bool = True
+) -> AsyncIterator[App]:
+    """Everything started; stopped in the reverse order. `database` replaces the configured one.
+
+    `background`: after a change of encoder, encode the stored avatars again beside the other work.
+    """
     limits = ConceptLimits.of(settings.limits)
     conversations = Conversations(
         lifetime=settings.chat.context_minutes * 60, turns=settings.chat.turns, photos=settings.chat.photos_in_memory
     )
     path = database or settings.database
-    encoder = encoder_name(settings.profile)
+    encoder = plan(settings).encoder.name
     async with SqliteConceptStore.open(path, encoder, limits) as store, AsyncExitStack() as started:
-        worker = _worker(settings)
+        worker = _worker(settings, await find_former(store, settings) if models else None)
         queue = JobQueue(
             worker,
             batch_size=settings.worker.batch_size,
@@ -59,8 +67,11 @@ async def running(settings: Settings, database: Path | None = None, *, models: b
         if models:  # commands that only touch the store need no worker
             await started.enter_async_context(worker)
             await started.enter_async_context(queue)
+        reencoding = Reencoding(store, worker, queue, settings.worker.deadline_s)
+        if models and background:
+            await started.enter_async_context(reencoding.in_background())
         assistant = Assistant(store, store.places, IndexCache(store), queue, conversations, settings)
-        yield App(settings, assistant, worker, queue, store, conversations)
+        yield App(settings, assistant, worker, queue, store, conversations, reencoding)
 
 
 def settle() -> None:
@@ -72,18 +83,28 @@ def settle() -> None:
     gc.freeze()
 
 
-async def serve_web(settings: Settings, ready: Callable[[str], None] | None = None) -> None:
-    """The local page, until it is cancelled. `ready` is told the address once it answers."""
+async def serve_web(
+    settings: Settings, ready: Callable[[str], None] | None = None, reload: Callable[[], Settings] | None = None
+) -> None:
+    """The local page, until it is cancelled. `ready` is told the address once it answers; `reload` as in `serve`."""
     from adapters.web import launch
 
-    async with running(settings) as app:
+    async with running(settings) as app, AsyncExitStack() as serving:
+        serving.enter_context(adapters_follow_config(app.worker, reload or (lambda: settings)))
         settle()
         await launch(app.assistant, settings, ready)
 
 
-async def serve(settings: Settings, ready: Callable[[str], None] | None = None, *, web: bool = False) -> None:
+async def serve(
+    settings: Settings,
+    ready: Callable[[str], None] | None = None,
+    *,
+    web: bool = False,
+    reload: Callable[[], Settings] | None = None,
+) -> None:
     """Every platform that the configuration names (and the page, if wanted), until it is cancelled.
 
+    `reload` reads the configuration again, for what may change without a restart (reloading.py).
     Stops in order: the platforms take nothing new and finish what runs, then the queue, the worker, the store.
     Raises ConfigError when no platform is named or a token does not work.
     """
@@ -97,7 +118,8 @@ async def serve(settings: Settings, ready: Callable[[str], None] | None = None, 
             "No platform is set up yet: give [telegram] or [discord] a token_file in config.toml (docs/telegram.md and"
             " docs/discord.md explain how to get one), or run: rapbot web"
         )
-    async with running(settings) as app:
+    async with running(settings) as app, AsyncExitStack() as serving:
+        serving.enter_context(adapters_follow_config(app.worker, reload or (lambda: settings)))
         settle()
         try:
             async with asyncio.TaskGroup() as platforms:
@@ -130,17 +152,9 @@ def _first(errors: BaseExceptionGroup[RapbotError]) -> RapbotError:
     return error
 
 
-def _worker(settings: Settings) -> Worker:
-    start = WorkerStart(
-        profile=settings.profile,
-        weights_dir=settings.weights_dir.expanduser(),
-        lora=settings.lora,
-        threads=settings.worker.threads,
-        max_bytes=int(settings.limits.photo_megabytes * 1_000_000),
-        max_pixels=int(settings.limits.photo_megapixels * 1_000_000),
-    )
+def _worker(settings: Settings, former: FormerEncoder | None) -> Worker:
     return Worker(
-        start,
+        replace(worker_start(settings), former=former),
         start_deadline=settings.worker.start_deadline_s,
         backoff_first=settings.worker.backoff_first_s,
         backoff_max=settings.worker.backoff_max_s,

@@ -65,7 +65,7 @@ class Assistant:
         self.groups = Groups(places, visibility, conversations)
         self.accounts = Accounts(places)
         self._visibility = visibility
-        self._answering = Answering(visibility, queue, conversations, settings)
+        self._answering = Answering(visibility, store, queue, conversations, settings)
         self.people = People(store, places, self._find_faces, settings)
         self._store = store
         self._places = places
@@ -405,7 +405,8 @@ class Assistant:
         if encoded is None:
             raise InferenceError(_("I could not look at that photo. Please try another one."))
         key = np.frombuffer(encoded.key, np.float32)
-        return NewAvatar(encoded.jpeg, key, encoded.encoder, encoded.box), encoded
+        others = tuple((encoder, np.frombuffer(other, np.float32)) for encoder, other in encoded.other_keys)
+        return NewAvatar(encoded.jpeg, key, encoded.encoder, encoded.box, other_keys=others), encoded
 
     async def _find_faces(self, actor: Actor, jpeg: bytes) -> tuple[AvatarFace, ...]:
         _avatar, encoded = await self._encode(actor, jpeg, "", WHOLE, None, faces=True)

@@ -93,6 +93,7 @@ def _stages(quiet: bool) -> Iterator[ProgressListener | None]:
         yield None
         return
     from rich.console import Console
+    from rich.markup import escape
 
     from rapbot.messages import Progress, Stage
 
@@ -105,7 +106,7 @@ def _stages(quiet: bool) -> Iterator[ProgressListener | None]:
     with Console(stderr=True).status("Starting the models …") as status:
 
         def show(progress: Progress) -> None:
-            status.update(words[progress.stage])
+            status.update(escape(progress.text) or words[progress.stage])
 
         yield show
 
@@ -160,7 +161,9 @@ def web(
     settings = settings.model_copy(update={"web": settings.web.model_copy(update=changes)})
     _fetch_all(settings)
     with suppress(KeyboardInterrupt):
-        asyncio.run(serve_web(settings, ready=lambda url: typer.echo(f"rapbot is ready at {url}  (Ctrl-C stops it)")))
+        asyncio.run(
+            serve_web(settings, lambda url: typer.echo(f"rapbot is ready at {url}  (Ctrl-C stops it)"), _settings)
+        )
 
 
 @cli.command()
@@ -178,7 +181,7 @@ def serve(
         if task is not None and sys.platform != "win32":  # systemd and docker stop with SIGTERM: as orderly as Ctrl-C
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         with suppress(asyncio.CancelledError):
-            await serve_platforms(settings, lambda what: typer.echo(f"ready: {what}"), web=page)
+            await serve_platforms(settings, lambda what: typer.echo(f"ready: {what}"), web=page, reload=_settings)
 
     with suppress(KeyboardInterrupt):
         asyncio.run(run())
@@ -410,6 +413,43 @@ def evaluate(
     typer.echo(f"Report: {out}")
 
 
+@cli.command()
+def calibrate(
+    database: Annotated[Path, typer.Option(help="RAP database.json with the avatars beside it.")],
+    photos: Annotated[Path, typer.Option(help="JSON lines: {file, concepts}.")],
+    negatives: Annotated[Path, typer.Option(help="Photos of none of them: a folder, or JSON lines: {file}.")],
+    false_names: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="In which part of the negatives a name may be said.")
+    ] = 0.03,
+    out: Annotated[Path | None, typer.Option(help="Where the JSON goes; else to where rapbot reads it.")] = None,
+) -> None:
+    """Measure the thresholds of the configured encoder on labelled photos; uses a temporary store, never yours."""
+    from rapbot.calibration import calibrate_files, print_calibration
+
+    settings = _settings(log_level="warning")
+    calibration, path = asyncio.run(calibrate_files(settings, database, photos, negatives, false_names, out))
+    print_calibration(calibration)
+    typer.echo(f"Calibration: {path}")
+
+
+@cli.command()
+def reencode() -> None:
+    """After a change of encoder: encode all stored avatars again now (rapbot does it by and by as well)."""
+    from rapbot.app import running
+    from rapbot.progress import show_progress
+    from rapbot.reencoding import in_words
+
+    settings = _settings(log_level="warning")
+
+    async def run() -> str:
+        async with running(settings, background=False) as app:
+            with show_progress("Encoding") as show:
+                return in_words(await app.reencoding.run(lambda pending: show(pending.done, pending.total)))
+
+    words = asyncio.run(run())
+    typer.echo(f"{words[0].upper()}{words[1:]}.")
+
+
 @models_cli.command("list")
 def models_list(as_json: AsJson = False) -> None:
     """Which model files there are, and whether they are on this machine."""
@@ -448,8 +488,12 @@ def models_verify() -> None:
 
 def _fetch_all(settings: Settings, *, optional: bool = False) -> None:
     from rapbot.cli_report import fetch_progress
+    from rapbot.inference.planning import plan
+    from rapbot.inference.profiles import POCKET, find_profile
     from rapbot.inference.weights import ensure, list_weights
 
+    if plan(settings).generator.kind != find_profile(POCKET).generator.kind:
+        return  # the models of other profiles come from their hub or folder when they are loaded
     folder = settings.weights_dir.expanduser()
     with fetch_progress() as progress:
         for status in list_weights(folder, optional=optional):
@@ -457,11 +501,24 @@ def _fetch_all(settings: Settings, *, optional: bool = False) -> None:
 
 
 @cli.command()
-def doctor(as_json: AsJson = False) -> None:
-    """Check the configuration, the database, the model files and the worker; say what to do."""
-    from rapbot.doctor import diagnose
+def doctor(
+    as_json: AsJson = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Leave out what takes long: checksums, a run of the models.")
+    ] = False,
+    generator: Annotated[
+        str | None, typer.Option(metavar="URL", help="Try out an OpenAI-compatible server instead, up to /v1.")
+    ] = None,
+) -> None:
+    """Check configuration, devices, database, model files and the worker; say what to do, and which profiles fit."""
+    from rapbot.doctor import diagnose, diagnose_server
 
-    if not diagnose(_settings(log_level="error"), as_json):
+    settings = _settings(log_level="error")
+    if generator is not None:
+        good = diagnose_server(settings, generator, as_json)
+    else:
+        good = diagnose(settings, as_json, quick=quick)
+    if not good:
         raise typer.Exit(1)
 
 

@@ -20,6 +20,30 @@ from rapbot.errors import ConfigError
 
 ENV_PREFIX = "RAPBOT_"
 CONFIG_VARIABLE = "RAPBOT_CONFIG"
+ProfileName = Literal[
+    "pocket",
+    "rap-llava-13b",
+    "rap-phi3-v",
+    "rap-qwen-vl",
+    "qwen3-vl",
+    "llava-7b",
+    "internvl",
+    "gemma3",
+    "smolvlm2",
+    "server",
+]
+"""Of `inference.profiles.PROFILES`; named here as well so that a typing error is told at once."""
+_FREE = "models.adapters."
+"""Below it every name is allowed."""
+
+
+def _secret(given: SecretStr | None, file: Path | None, what: str) -> str:
+    if file is None:
+        return given.get_secret_value().strip() if given else ""
+    try:
+        return file.expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The {what} {file} cannot be read.") from error
 
 
 class _Section(BaseModel):
@@ -46,6 +70,49 @@ class WorkerSettings(_Section):
     queue_per_person: int = Field(20, ge=1)
     backoff_first_s: float = Field(0.2, ge=0)
     backoff_max_s: float = Field(30.0, ge=0)
+
+
+class ModelSettings(_Section):
+    """Changes to the profile: other models, where they lie, how they are loaded."""
+
+    models_dir: Path | None = None
+    """Folder of models kept by hand: `<models_dir>/<model>` wins over the hub."""
+    offline: bool = False
+    device: str = "auto"
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    detector: str | None = None
+    """"kind:model", as every model here."""
+    encoder: str | None = None
+    generator: str | None = None
+    family: str | None = None
+    quantization: Literal["none", "nf4", "int8"] | None = None
+    attention: Literal["auto", "sdpa", "flash_attention_2", "eager"] = "auto"
+    rap_trained: bool | None = None
+    concepts_in_prompt: int | None = Field(None, ge=1, le=16)
+    image_tokens: int | None = Field(None, ge=16)
+    batch: int | None = Field(None, ge=1, le=256)
+    adapters: dict[str, str] = Field(default_factory=dict)
+    """LoRAs side by side: name = folder or hub id."""
+    adapter: str = ""
+    """Which of them answers."""
+    judge: bool | None = None
+    window_distance: float | None = Field(None, gt=0, lt=2)
+    url: str = ""
+    api_key: SecretStr | None = None
+    api_key_file: Path | None = None
+    timeout_s: float = Field(60.0, gt=0)
+
+    def secret(self) -> str:
+        """The API key itself; it is never logged. Raises ConfigError when its file cannot be read."""
+        return _secret(self.api_key, self.api_key_file, "API key file")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ModelSettings:
+        if self.api_key is not None and self.api_key_file is not None:
+            raise ValueError("give api_key or api_key_file, not both")
+        if self.adapter and self.adapter not in self.adapters:
+            raise ValueError(f"{self.adapter} is none of the adapters: {', '.join(self.adapters) or 'there is none'}")
+        return self
 
 
 class LimitSettings(_Section):
@@ -87,12 +154,7 @@ class _TokenSection(_Section):
 
     def secret(self) -> str:
         """The token itself; it is never logged. Raises ConfigError when its file cannot be read."""
-        if self.token_file is None:
-            return self.token.get_secret_value().strip() if self.token else ""
-        try:
-            return self.token_file.expanduser().read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"The token file {self.token_file} cannot be read.") from error
+        return _secret(self.token, self.token_file, "token file")
 
 
 class TelegramSettings(_TokenSection):
@@ -127,13 +189,14 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(default_factory=lambda: platformdirs.user_data_path("rapbot"))
     weights_dir: Path = Field(default_factory=lambda: platformdirs.user_cache_path("rapbot") / "weights")
-    profile: Literal["pocket"] = "pocket"
+    profile: ProfileName = "pocket"
     lora: Path | None = None
     owner: str = "local:me"
     people: Literal["off", "own", "shared"] = "shared"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     web: WebSettings = WebSettings()
     worker: WorkerSettings = WorkerSettings()
+    models: ModelSettings = ModelSettings()
     limits: LimitSettings = LimitSettings()
     chat: ChatSettings = ChatSettings()
     telegram: TelegramSettings = TelegramSettings()
@@ -178,7 +241,7 @@ def _flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 def _refuse_unknown_keys(table: Mapping[str, Any], path: Path) -> None:
     known = set(valid_keys())
     for key in _flatten(table):
-        if key not in known:
+        if key not in known and not key.startswith(_FREE):
             raise ConfigError(f"{path}: there is no option {key}.{_nearest(key)}")
 
 

@@ -8,15 +8,29 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import typer
 
 from rapbot.config import DiscordSettings, Settings, TelegramSettings, find_config
 from rapbot.errors import RapbotError
+from rapbot.logs import place_of
 
 _FREE_BYTES = 500_000_000
+_FREE_GIGABYTES = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What a check says that is not as it could be, but works; `rows` are of a table below."""
+
+    words: str
+    rows: Sequence[dict[str, object]] = ()
+    doubt: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,27 +38,65 @@ class Finding:
     check: str
     good: bool
     words: str
+    rows: Sequence[dict[str, object]] = ()
+    doubt: bool = False
 
 
-def diagnose(settings: Settings, as_json: bool) -> bool:
-    """Print one line per check; True when all are good."""
-    findings = [_run(check, name, settings) for name, check in _CHECKS.items()]
-    if as_json:
-        typer.echo(json.dumps([{"check": f.check, "good": f.good, "words": f.words} for f in findings]))
-    else:
-        for finding in findings:
-            mark = typer.style("ok  ", fg="green") if finding.good else typer.style("FAIL", fg="red")
-            typer.echo(f"{mark} {finding.check}: {finding.words}")
+def diagnose(settings: Settings, as_json: bool, *, quick: bool = False) -> bool:
+    """Print one line per check, and the table of profiles; True when all are good. `quick`: nothing that takes long."""
+    findings = [_run(check, name, settings) for name, check in _CHECKS.items() if not quick or name not in _SLOW]
+    _print(findings, as_json)
     return all(finding.good for finding in findings)
 
 
-def _run(check: Callable[[Settings], str], name: str, settings: Settings) -> Finding:
+def diagnose_server(settings: Settings, url: str, as_json: bool) -> bool:
+    """Print what an OpenAI-compatible server can do; True when it can do all that rapbot needs."""
+    from rapbot.doctor_server import examine
+
+    abilities = examine(settings, url)
+    _print([Finding(one.what, one.good or not one.needed, one.words, (), not one.good) for one in abilities], as_json)
+    return all(one.good or not one.needed for one in abilities)
+
+
+def _print(findings: Iterable[Finding], as_json: bool) -> None:
+    if as_json:
+        entries = [{"check": one.check, "good": one.good, "words": one.words} for one in findings]
+        extra = [{"rows": one.rows} if one.rows else {} for one in findings]
+        typer.echo(json.dumps([{**entry, **more} for entry, more in zip(entries, extra, strict=True)]))
+        return
+    for one in findings:
+        mark = typer.style("note", fg="yellow") if one.doubt else typer.style("ok  ", fg="green")
+        typer.echo(f"{mark if one.good else typer.style('FAIL', fg='red')} {one.check}: {one.words}")
+        if one.rows:
+            _print_table(one.rows)
+
+
+def _print_table(rows: Sequence[dict[str, object]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    columns = [name for name, value in rows[0].items() if not isinstance(value, list)]
+    for name in columns:
+        table.add_column(name, justify="right" if name.startswith("GB") else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*("" if row[name] is None else str(row[name]) for name in columns))
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    console.print(table)
+
+
+def _run(check: Callable[[Settings], str | Note], name: str, settings: Settings) -> Finding:
     try:
-        return Finding(name, True, check(settings))
+        said = check(settings)
     except RapbotError as error:
         return Finding(name, False, error.sentence)
     except OSError as error:
         return Finding(name, False, f"{error.strerror or error}")
+    except Exception as error:  # a fault of rapbot's own: one line of it, and the other checks
+        return Finding(name, False, f"this check broke: {type(error).__name__} at {place_of(error)}")
+    return (
+        Finding(name, True, said) if isinstance(said, str) else Finding(name, True, said.words, said.rows, said.doubt)
+    )
 
 
 def _python(settings: Settings) -> str:
@@ -54,6 +106,75 @@ def _python(settings: Settings) -> str:
 def _config(settings: Settings) -> str:
     path = find_config()
     return f"{path}" if path else "defaults and environment (no config.toml)"
+
+
+def _devices(settings: Settings) -> str | Note:
+    from rapbot.doctor_models import devices, torch_speaks_cuda
+
+    found = devices()
+    words = "; ".join(f"{one.kind}: {one.name}" + (f", {one.memory:.1f} GB" if one.memory else "") for one in found)
+    if found[0].kind == "cuda" and not torch_speaks_cuda():
+        return Note(f"{words}; but this torch was built without CUDA: install another (pytorch.org tells which)")
+    return words
+
+
+def _memory(settings: Settings) -> str | Note:
+    from rapbot.doctor_models import memory
+
+    total, free = memory()
+    if not total:
+        return "this system does not tell"
+    words = f"{free:.1f} GB of {total:.1f} GB are free"
+    return words if free >= _FREE_GIGABYTES else Note(f"{words}; profile pocket takes about one")
+
+
+def _libraries(settings: Settings) -> str | Note:
+    from rapbot.doctor_models import LIBRARIES, missing_of, version
+
+    words = ", ".join(f"{name} {found}" for name in LIBRARIES if (found := version(name)) is not None)
+    missing = {extra: ", ".join(missing_of(extra)) for extra in ("gpu", "server")}
+    absent = "; ".join(
+        f"the extra {extra} is not installed ({names}): pip install -e '.[{extra}]'"
+        for extra, names in missing.items()
+        if names
+    )
+    return f"{words}. {absent[:1].upper()}{absent[1:]}" if absent else words
+
+
+def _profile(settings: Settings) -> str | Note:
+    """The configured one: its libraries, its memory, its thresholds."""
+    from rapbot.doctor_models import device_for, extras_of, missing_of, need
+    from rapbot.inference.planning import plan, runtime
+
+    profile, device = plan(settings), device_for(runtime(settings))
+    specs = (profile.detector, profile.encoder, profile.generator)
+    words = f"{profile.name}: {', '.join(f'{one.kind} {one.model}'.strip() for one in specs)}"
+    for extra in extras_of(profile):
+        if missing := ", ".join(missing_of(extra)):
+            raise RapbotError(f"{words}. It needs the extra {extra} ({missing}): pip install -e '.[{extra}]'")
+    needed = need(profile, device.kind, four_bit=profile.generator.quantization == "nf4")
+    if needed is not None and device.memory:
+        words += f"; about {needed:.1f} GB of the {device.memory:.1f} GB of {device.kind}"
+        if needed > device.memory:
+            raise RapbotError(f"{words}: that does not fit. The profiles below tell what does")
+    if not profile.calibrated:
+        return Note(f"{words}; its thresholds are a guess, rapbot calibrate measures them")
+    return words
+
+
+def _profiles(settings: Settings) -> str | Note:
+    """All of them, as they are shipped."""
+    from rapbot.doctor_models import device_for, profile_rows
+    from rapbot.inference.planning import runtime
+
+    run, calibrations = runtime(settings), settings.data_dir.expanduser() / "calibration"
+    device = device_for(run)
+    rows = profile_rows(device, run, settings.weights_dir.expanduser(), calibrations)
+    fitting = sum(row["fits"] in ("yes", "in 4 bit") for row in rows)
+    words = (
+        f"{fitting} of {len(rows)} fit the {device.memory:.1f} GB of {device.kind} (by published sizes, not measured)"
+    )
+    return Note(words, rows, doubt=False)
 
 
 def _disk(settings: Settings) -> str:
@@ -77,26 +198,66 @@ def _database(settings: Settings) -> str:
     return f"{settings.database} is sound; {asyncio.run(count())} concepts of yours"
 
 
-def _weights(settings: Settings) -> str:
+def _weights(settings: Settings) -> str | Note:
+    from rapbot.doctor_models import missing_weights
+    from rapbot.inference.planning import plan, runtime
+    from rapbot.inference.profiles import POCKET, find_profile
     from rapbot.inference.weights import WeightState, list_weights, verify
 
-    folder = settings.weights_dir.expanduser()
-    for status in list_weights(folder):
-        if verify(status.file.name, folder).state is not WeightState.READY:
-            raise RapbotError(f"{status.file.what} is {status.state}. Run: rapbot models fetch")
+    folder, profile, run = settings.weights_dir.expanduser(), plan(settings), runtime(settings)
+    if profile.generator.kind == find_profile(POCKET).generator.kind:
+        for status in list_weights(folder):
+            if verify(status.file.name, folder).state is not WeightState.READY:
+                raise RapbotError(f"{status.file.what} is {status.state}. Run: rapbot models fetch")
+    missing = ", ".join(missing_weights(profile, run, folder))
+    if missing and run.offline:
+        raise RapbotError(f"not on this machine, and models.offline is set: {missing}. Put them into models.models_dir")
+    if missing:
+        return Note(f"fetched at the first start: {missing}")
     return "all model files are here and unchanged"
 
 
 def _worker(settings: Settings) -> str:
+    """Load the models, and let them do everything once: in a store of its own, on a drawn picture."""
     from rapbot.app import running
+    from rapbot.assistant import Ask
+    from rapbot.messages import Actor, Chat, Photo, Request
 
-    async def start() -> float:
+    async def run(database: Path) -> tuple[float, dict[str, float]]:
         began = time.perf_counter()
-        async with running(settings) as app:
+        async with running(settings, database, background=False) as app:
             await app.worker.ready()
-        return time.perf_counter() - began
+            loaded = time.perf_counter()
+            actor, chat, photo = Actor("local:doctor"), Chat("doctor"), Photo(_drawn(), "drawn.jpg")
+            await app.assistant.remember(actor, chat, "Dot", "A red ball with a white spot.", photo=photo)
+            taught = time.perf_counter()
+            seen = await app.assistant.caption(Request(actor, chat, "", (photo,)))
+            asked = Request(actor, chat, "What colour is Dot?")
+            chosen = await app.assistant.respond(asked, ask=Ask(options=("Red", "Blue"), about=("Dot",)))
+            stages = {"detect and encode": "look", "retrieve": "retrieve", "write": "generate"}
+            times = {name: seen.timings.get(stage, 0.0) for name, stage in stages.items()}
+            times["choose"] = chosen.timings.get("generate", 0.0)
+            return loaded - began, {"teach": taught - loaded, **times}
 
-    return f"the models loaded and stopped again in {asyncio.run(start()):.1f} s"
+    with TemporaryDirectory() as folder:
+        seconds, stages = asyncio.run(run(Path(folder) / "doctor.sqlite3"))
+    return f"the models loaded in {seconds:.1f} s; " + ", ".join(
+        f"{name} {took:.2f} s" for name, took in stages.items()
+    )
+
+
+def _drawn() -> bytes:
+    """A JPEG of a ball on a table."""
+    from PIL import Image, ImageDraw
+
+    picture = Image.new("RGB", (800, 600), "beige")
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle((0, 400, 800, 600), fill="saddlebrown")
+    draw.ellipse((300, 200, 540, 440), fill="red")
+    draw.ellipse((360, 250, 430, 320), fill="white")
+    file = BytesIO()
+    picture.save(file, "JPEG")
+    return file.getvalue()
 
 
 def _page(settings: Settings) -> str:
@@ -136,14 +297,21 @@ def _kept(platform: TelegramSettings | DiscordSettings, how: str) -> str:
     return f"on, {how}; the token is {'in ' + str(path) if path else 'in the configuration or environment'}"
 
 
-_CHECKS: dict[str, Callable[[Settings], str]] = {
+_CHECKS: dict[str, Callable[[Settings], str | Note]] = {
     "python": _python,
     "configuration": _config,
+    "devices": _devices,
+    "memory": _memory,
     "disk": _disk,
+    "libraries": _libraries,
+    "profile": _profile,
     "database": _database,
     "models": _weights,
     "worker": _worker,
     "page": _page,
     "telegram": _telegram,
     "discord": _discord,
+    "profiles": _profiles,
 }
+_SLOW = frozenset({"models", "worker"})
+"""Checksums of all files, and a start of the models."""

@@ -82,6 +82,17 @@ class WeightsError(RapbotError):
     """A model file cannot be fetched, verified or read."""
 
 
+class ExtraMissing(ConfigError):
+    """A profile needs optional dependencies that are not installed; says which, and how to install them."""
+
+    def __init__(self, what: str, extra: str, missing: str) -> None:
+        super().__init__(
+            _("{what} needs the extra {extra}, which is not installed ({missing} is missing): {command}").format(
+                what=what, extra=extra, missing=missing, command=f"pip install -e '.[{extra}]'"
+            )
+        )
+
+
 class InferenceError(RapbotError):
     """The model work of one request failed; other requests are not affected."""
 

@@ -67,8 +67,8 @@ async def evaluate_files(
 ) -> dict[str, Any]:
     """The report as plain values. Raises RapbotError when a file is missing or not in its format."""
     entries = read_rap_database(database)
-    labelled = _read_photos(photos, {entry.name for entry in entries}) if photos else []
-    others = _pictures_in(negatives) if negatives else []
+    labelled = read_photos(photos, {entry.name for entry in entries}) if photos else []
+    others = pictures_in(negatives) if negatives else []
     asked = _read_questions(questions) if questions else []
     counts = Counts()
     with tempfile.TemporaryDirectory(prefix="rapbot-eval-") as folder, track_progress() as track:
@@ -87,8 +87,21 @@ async def evaluate_files(
     return _report(counts, len(entries), len(labelled), len(others))
 
 
-def _pictures_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in _PHOTO_SUFFIXES)
+def pictures_in(place: Path) -> list[Path]:
+    """The photos of a folder, or of JSON lines {file}. Raises ConceptError."""
+    if place.is_dir():
+        return sorted(path for path in place.rglob("*") if path.suffix.lower() in _PHOTO_SUFFIXES)
+    return [_file_of(place, number, record) for number, record in _read_lines(place)]
+
+
+def _file_of(path: Path, number: int, record: dict[str, Any]) -> Path:
+    try:
+        file: Path = path.parent / record["file"]
+    except (KeyError, TypeError) as error:
+        raise ConceptError(f"{path}, line {number} needs the field file.") from error
+    if not file.is_file():
+        raise ConceptError(f"{path}, line {number}: there is no photo {file}.")
+    return file
 
 
 def _read_lines(path: Path) -> Iterable[tuple[int, dict[str, Any]]]:
@@ -107,18 +120,17 @@ def _read_lines(path: Path) -> Iterable[tuple[int, dict[str, Any]]]:
             yield number, record
 
 
-def _read_photos(path: Path, names: set[str]) -> list[LabelledPhoto]:
+def read_photos(path: Path, names: set[str]) -> list[LabelledPhoto]:
+    """JSON lines {file, concepts}; `names` are the concepts there are. Raises ConceptError."""
     photos = []
     for number, record in _read_lines(path):
         try:
-            file, concepts = path.parent / record["file"], frozenset(c.strip("<>") for c in record["concepts"])
+            concepts = frozenset(c.strip("<>") for c in record["concepts"])
         except (KeyError, TypeError, AttributeError) as error:
             raise ConceptError(f"{path}, line {number} needs the fields file and concepts.") from error
         if unknown := concepts - names:
             raise ConceptError(f"{path}, line {number} names {sorted(unknown)[0]}, which the database does not have.")
-        if not file.is_file():
-            raise ConceptError(f"{path}, line {number}: there is no photo {file}.")
-        photos.append(LabelledPhoto(file, concepts))
+        photos.append(LabelledPhoto(_file_of(path, number, record), concepts))
     return photos
 
 
@@ -205,10 +217,10 @@ async def _write_card(app: App, actor: Actor, question: Question) -> None:
     from rapbot.concepts.category import guess_category
     from rapbot.concepts.concept import NewAvatar
     from rapbot.concepts.store import Remember
-    from rapbot.inference.profiles import encoder_name
+    from rapbot.inference.planning import plan
     from rapbot.messages import WHOLE
 
-    avatar = NewAvatar(b"", np.ones(1, np.float32), encoder_name(app.settings.profile) + "/none", WHOLE)
+    avatar = NewAvatar(b"", np.ones(1, np.float32), plan(app.settings).encoder.name + "/none", WHOLE)
     category = guess_category(question.info) or "thing"
     await app.store.write(actor.id, Remember(question.concept, category, question.info, avatar))
 

@@ -96,6 +96,8 @@ class Sighting:
     """Position of the region in `Scene.regions`."""
     owner_name: str | None = None
     """Whose concept it is, when it is shared with a group by somebody else."""
+    unsure: bool = False
+    """Only the model that sees says so, the keys do not: shown with a question mark."""
 
 
 class Stage(StrEnum):
@@ -113,6 +115,8 @@ class Progress:
 
     stage: Stage
     position: int = 0
+    text: str = ""
+    """WRITING: the answer as far as it is written, plain text."""
 
 
 ProgressListener = Callable[[Progress], None]

@@ -21,3 +21,14 @@ def track_progress() -> Iterator[Callable[[Iterable[Any], str], Iterable[Any]]]:
             return bars.track(known, total=len(known), description=what)
 
         yield track
+
+
+@contextmanager
+def show_progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Gives a function that is told (done, total) and draws a bar; silent where there is no terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bars:
+        bar = bars.add_task(what, total=None)
+        yield lambda done, total: bars.update(bar, completed=done, total=total)

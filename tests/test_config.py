@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from rapbot.config import Settings, load_settings, valid_keys
+from rapbot.config import ProfileName, Settings, load_settings, valid_keys
 from rapbot.errors import ConfigError
+from rapbot.inference.planning import plan
+from rapbot.inference.profiles import PROFILES, calibration_file
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -91,3 +94,61 @@ def test_the_example_explains_every_option_and_holds_the_defaults() -> None:
             continue
         for option, inner in value.items():
             assert getattr(getattr(defaults, key), option) == inner, f"{key}.{option}"
+
+
+def test_every_profile_can_be_named() -> None:
+    assert set(get_args(ProfileName)) == set(PROFILES)
+
+
+def test_adapters_may_have_any_name_and_the_chosen_one_must_be_among_them(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('[models]\nadapter = "b"\n[models.adapters]\na = "one"\nb = "two"\n', encoding="utf-8")
+    spec = plan(load_settings(file)).generator
+    assert [(one.name, one.source) for one in spec.adapters] == [("b", "two"), ("a", "one")]
+    file.write_text('[models]\nadapter = "c"\n[models.adapters]\na = "one"\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match="c is none of the adapters: a"):
+        load_settings(file)
+
+
+def test_models_are_written_as_kind_and_model(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(
+        'profile = "rap-llava-13b"\n[models]\nencoder = "dinov2:facebook/dinov2-base"\nquantization = "int8"\n'
+        "judge = true\nwindow_distance = 0.7\n",
+        encoding="utf-8",
+    )
+    profile = plan(load_settings(file, data_dir=tmp_path))
+    assert profile.encoder.name == "dinov2/facebook/dinov2-base/1"
+    assert profile.generator.quantization == "int8"
+    assert profile.generator.rap_trained
+    assert profile.judge
+    assert profile.rules.window_distance == profile.rules.whole_distance == 0.7
+    file.write_text('[models]\nencoder = "dino"\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"models\.encoder is written kind:model"):
+        plan(load_settings(file))
+
+
+def test_measured_thresholds_of_an_encoder_are_used(tmp_path: Path) -> None:
+    settings = load_settings(data_dir=tmp_path)
+    shipped = plan(settings)
+    path = calibration_file(tmp_path / "calibration", shipped.encoder.name)
+    path.parent.mkdir()
+    path.write_text('{"rules": {"window_distance": 0.5}}', encoding="utf-8")
+    assert plan(settings).rules.window_distance == 0.5
+    assert plan(settings).rules.margin == shipped.rules.margin
+    path.write_text('{"rules": {"window": 0.5}}', encoding="utf-8")
+    with pytest.raises(ConfigError, match="run rapbot calibrate again"):
+        plan(settings)
+
+
+def test_the_key_of_a_server_is_read_from_a_file_and_never_shown(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("sk-secret\n", encoding="utf-8")
+    file = tmp_path / "config.toml"
+    file.write_text(f'profile = "server"\n[models]\nurl = "http://127.0.0.1:1/v1"\napi_key_file = "{key}"\n')
+    spec = plan(load_settings(file)).generator
+    assert spec.key == "sk-secret"
+    assert "secret" not in repr(spec)
+    key.unlink()
+    with pytest.raises(ConfigError, match="API key file"):
+        plan(load_settings(file))

@@ -156,6 +156,37 @@ async def test_who_is_served_at_once_sees_no_placeholder() -> None:
     assert paper.history == ["done"]
 
 
+async def test_an_answer_is_shown_while_it_grows_and_then_replaced_by_the_whole() -> None:
+    paper, turns = Paper(), Turns[int](Pace(typing=0.01, before_typing=0.0, patience=60, edits=0.01))
+
+    async def growing(listener: ProgressListener) -> Shown:
+        listener(Progress(Stage.LOOKING))
+        listener(Progress(Stage.WRITING, text="Lala sits"))
+        await paper.until("Lala sits …")
+        listener(Progress(Stage.WRITING, text="Lala sits on a couch"))
+        await paper.until("Lala sits on a couch …")
+        return Shown("Lala sits on a couch.")
+
+    await turns.answer("1", paper, growing)
+    assert paper.messages == {0: "Lala sits on a couch."}
+    assert paper.history == ["Lala sits …", "Lala sits on a couch …", "Lala sits on a couch."]
+
+
+async def test_words_that_come_faster_than_the_pace_are_not_all_shown() -> None:
+    paper, turns = Paper(), Turns[int](Pace(typing=0.01, before_typing=0.0, patience=60, edits=60))
+
+    async def growing(listener: ProgressListener) -> Shown:
+        listener(Progress(Stage.WRITING, text="one"))
+        await paper.until("one …")
+        for end in range(1, 50):
+            listener(Progress(Stage.WRITING, text="one " * end))
+            await asyncio.sleep(0)
+        return Shown("done")
+
+    await turns.answer("1", paper, growing)
+    assert paper.history == ["one …", "done"]
+
+
 async def test_errors_are_one_sentence_in_the_persons_language() -> None:
     paper, turns = Paper(), Turns[int](QUICK)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from PIL import Image
 
 from rapbot.inference.job import Card, Job, Region, Scene, Tag, Task, VisibleConcepts
-from rapbot.inference.prompt import build_asking_prompt, build_prompt, select_cards
+from rapbot.inference.prompt import Pictures, build_asking_prompt, build_prompt, select_cards
 from rapbot.messages import WHOLE, Box, Sighting
 
 LALA = Card(1, "Lala", "dog", "A white and gray dog with long fur.")
@@ -25,13 +26,18 @@ def sighting(card: Card, distance: float, box: Box = WHOLE) -> Sighting:
     return Sighting(card.concept_id, card.name, box, distance, 0.9, card.concept_id, 1)
 
 
+def pictures(*cards: Card, photo: bool = True) -> Pictures:
+    avatars = {card.concept_id: Image.new("RGB", (8, 8), (card.concept_id, 0, 0)) for card in cards}
+    return Pictures(Image.new("RGB", (16, 16)) if photo else None, avatars)
+
+
 def scene(*sightings: Sighting) -> Scene:
     regions = (Region(WHOLE, whole=True, tags=(Tag("couch", 0.9),)), Region(Box(0.0, 0.3, 0.3, 0.8)))
     return Scene(640, 480, regions, sightings)
 
 
 def test_the_rap_prompt_is_the_one_of_the_reference() -> None:
-    prompt = build_prompt("rap", job(), None, [LALA, BO])
+    prompt = build_prompt("rap", job(), None, [LALA, BO], pictures(LALA, BO))
     assert prompt.messages == (
         (
             "user",
@@ -55,7 +61,9 @@ def test_rap_requests_are_the_ones_of_the_reference(task: Task, request_text: st
 
 
 def test_a_rap_question_without_a_photo_has_no_leading_image() -> None:
-    [(_, text)] = build_prompt("rap", job(Task.QUESTION, "What does Lala eat?", photo=None), None, [LALA]).messages
+    [(_, text)] = build_prompt(
+        "rap", job(Task.QUESTION, "What does Lala eat?", photo=None), None, [LALA], pictures(LALA, photo=False)
+    ).messages
     assert text.startswith("[1.<image>\n Name: <Lala>")
     assert text.endswith("]What does Lala eat?")
 

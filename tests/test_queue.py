@@ -19,11 +19,15 @@ class GatedRunner:
     def __init__(self) -> None:
         self.gate = asyncio.Event()
         self.batches: list[list[str]] = []
+        self.stopped: list[str] = []
 
     async def run(self, jobs: Sequence[Job], listeners: dict[str, ProgressListener]) -> list[Answer | RapbotError]:
         await self.gate.wait()
         self.batches.append([job.id for job in jobs])
         return [InferenceError("broken") if job.text == "bad" else Answer(job.id, job.text) for job in jobs]
+
+    def stop(self, job_id: str) -> None:
+        self.stopped.append(job_id)
 
 
 def job(name: str, person: str = "ann", text: str = "") -> Job:
@@ -114,3 +118,33 @@ async def test_whoever_still_waits_when_it_stops_is_told() -> None:
         await started(5)
     results = await asyncio.gather(*waiting, return_exceptions=True)
     assert all(isinstance(result, InferenceError) for result in results)
+
+
+async def test_the_second_half_of_a_job_goes_before_what_came_meanwhile() -> None:
+    runner = GatedRunner()
+    async with JobQueue(runner, batch_size=1, batch_wait=0, size=3) as queue:
+        running = asyncio.create_task(queue.submit(job("running", "bob")))
+        await started(5)
+        others = [asyncio.create_task(queue.submit(job(name, name))) for name in ("one", "two", "three")]
+        await started(3)
+        again = asyncio.create_task(queue.submit(job("again"), again=True))  # although the queue is full
+        await started(3)
+        runner.gate.set()
+        await asyncio.gather(running, again, *others)
+    assert [name for batch in runner.batches for name in batch] == ["running", "again", "one", "two", "three"]
+
+
+async def test_a_running_job_that_nobody_waits_for_is_stopped_and_a_waiting_one_is_not_begun() -> None:
+    runner = GatedRunner()
+    async with JobQueue(runner, batch_size=1, batch_wait=0) as queue:
+        running = asyncio.create_task(queue.submit(job("running")))
+        await started(5)
+        waiting = asyncio.create_task(queue.submit(job("waiting")))
+        await started(3)
+        running.cancel()
+        waiting.cancel()
+        await asyncio.wait([running, waiting])
+        assert runner.stopped == ["running"]
+        runner.gate.set()
+        await queue.submit(job("next"))
+    assert runner.batches == [["running"], ["next"]]

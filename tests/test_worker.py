@@ -15,14 +15,16 @@ import pytest_asyncio
 from rapbot.errors import PhotoError, WeightsError
 from rapbot.inference import serving
 from rapbot.inference.job import Answer, Job, Task
+from rapbot.inference.profiles import find_profile
 from rapbot.inference.serving import WorkerStart
+from rapbot.inference.specs import Runtime
 from rapbot.inference.worker import Worker
 from rapbot.messages import Progress, Stage
 from tests.pictures import cat_jpeg
 
 
 def start(weights: Path, threads: int = 2) -> WorkerStart:
-    return WorkerStart("pocket", weights, None, threads, 20_000_000, 50_000_000)
+    return WorkerStart(find_profile("pocket"), weights, 20_000_000, 50_000_000, Runtime(threads))
 
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

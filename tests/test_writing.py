@@ -10,9 +10,9 @@ import pytest
 
 from rapbot.inference.generators import TextGenerator
 from rapbot.inference.job import Card, Job, Region, Scene, Tag, Task, VisibleConcepts
-from rapbot.inference.seams import Prompt
+from rapbot.inference.seams import Listener, Prompt
 from rapbot.inference.weights import LANGUAGE, ensure
-from rapbot.inference.writing import Written, write_answers
+from rapbot.inference.writing import Material, Written, write_answers
 from rapbot.messages import WHOLE, Box, Sighting
 
 LALA = Card(1, "Lala", "dog", "A white and gray dog. She loves cheese and is afraid of thunder.")
@@ -37,14 +37,23 @@ class Drafts:
     """A taught model that writes given drafts: what it says must never be believed blindly."""
 
     adapted = True
+    family = ""
+    concepts_in_prompt = 3
 
-    def __init__(self, *drafts: str) -> None:
+    def __init__(self, *drafts: str, layout: str = "pocket") -> None:
+        self.layout = layout
+        self.sees = layout != "pocket"
         self._drafts = list(drafts)
         self.asked: list[Prompt] = []
 
-    def generate(self, prompts: Sequence[Prompt]) -> list[str]:
+    def generate(self, prompts: Sequence[Prompt], listener: Listener | None = None) -> list[str]:
         self.asked += prompts
-        return [self._drafts.pop(0) for _ in prompts]
+        drafts = [self._drafts.pop(0) for _ in prompts]
+        for number, draft in enumerate(drafts):
+            for end in range(1, len(draft) + 1):
+                if listener is not None and not listener(number, draft[:end]):
+                    break
+        return drafts
 
     def score(self, prompt: Prompt, options: Sequence[str]) -> list[float]:
         return [0.0] * len(options)
@@ -68,7 +77,7 @@ def job(
 
 
 def write(generator: TextGenerator | Drafts, asked: Job, seen: Scene | None = None) -> Written:
-    [written] = write_answers(generator, [(asked, seen)], layout="pocket", concepts_in_prompt=3)
+    [written] = write_answers(generator, [Material(asked, seen)])
     return written
 
 
@@ -133,7 +142,7 @@ def test_drafts_of_a_batch_go_to_their_own_jobs() -> None:
         (job(Task.FIND), scene((BO, LEFT))),
         (job(Task.QUESTION, "What does Bo eat?", BO), None),
     ]
-    texts = [one.text for one in write_answers(drafts, work, layout="pocket", concepts_in_prompt=3)]
+    texts = [one.text for one in write_answers(drafts, [Material(*one) for one in work])]
     assert texts == ["<Lala> on a couch.", "I see <Bo> on the left.", "<Bo> loves tuna."]
 
 
@@ -237,8 +246,8 @@ def test_texts_of_strangers_do_not_break_anything(generator: TextGenerator) -> N
 
 
 def test_a_model_that_sees_is_believed_except_for_names() -> None:
-    drafts = Drafts("<Lala> is sleeping beside Bo on a couch.", "A dog sleeps.")
+    drafts = Drafts("<Lala> is sleeping beside Bo on a couch.", "A dog sleeps.", layout="rap")
     work = [(job(Task.CAPTION), scene((LALA, LEFT))), (job(Task.CAPTION), scene((LALA, LEFT)))]
-    seen, dropped = (one.text for one in write_answers(drafts, work, layout="rap", concepts_in_prompt=2))
+    seen, dropped = (one.text for one in write_answers(drafts, [Material(*one) for one in work]))
     assert seen == "<Lala> is sleeping beside animal on a couch."
     assert dropped == "<Lala> is on the left."

@@ -29,6 +29,8 @@ Work = Callable[[ProgressListener], Awaitable[Reply]]
 
 
 def progress_sentence(progress: Progress) -> str:
+    if progress.text:
+        return f"{progress.text} …"
     if progress.stage is not Stage.QUEUED:
         return _STAGES[progress.stage]
     return f"Waiting: {progress.position} before you …" if progress.position else "One moment …"

@@ -54,7 +54,7 @@ class Role(StrEnum):
 class Avatar:
     """One stored picture of a concept (the JPEG stays in the store until somebody asks for it).
 
-    `box` is where it was cut out of the photo it came from, in fractions of that photo.
+    `box` is where it was cut out of the photo it came from, in fractions of that photo; `encoder` made its newest key.
     """
 
     id: int
@@ -89,6 +89,8 @@ class NewAvatar:
     box: Box
     face: Key | None = None
     """float32[F] of the face it shows; stored only for a concept whose recognition was agreed to."""
+    other_keys: tuple[tuple[str, Key], ...] = ()
+    """(encoder, key) of other encoders; stored only while a change of encoder is under way."""
 
 
 _FORBIDDEN = frozenset('<>\\`|"')

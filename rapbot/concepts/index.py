@@ -6,7 +6,7 @@ A person has tens to hundreds of concepts, so a flat index is right: about 0.1 m
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rapbot.concepts.faiss_bytes import write_flat_index
-from rapbot.concepts.store import Collection, ConceptStore
+from rapbot.concepts.store import Collection, ConceptStore, KeyTable
 from rapbot.concepts.visible import Card, FaceRow, IndexRow, VisibleConcepts
 
 
@@ -69,25 +69,41 @@ class Share:
 def visible_concepts(shares: Sequence[Share]) -> VisibleConcepts:
     """Everything in `shares` as a job carries it.
 
-    Raises ValueError when the keys of two shares have different lengths: all must come from the same encoder.
+    All keys are of one encoder: the one that knows most of these avatars, the current one among equals. Raises
+    ValueError when keys of one encoder have different lengths.
     """
     if len(shares) == 1 and shares[0].only is None and shares[0].owner_name is None:  # most often; nothing is copied
-        mine = shares[0].collection
-        return VisibleConcepts(mine.cards, mine.keys.rows, mine.keys.index, mine.faces)
+        mine, table = shares[0].collection, shares[0].collection.keys
+        return VisibleConcepts(mine.cards, table.rows, table.index, mine.faces, encoder=table.encoder)
+    encoder, tables = _common_tables(shares)
     cards: list[Card] = []
     rows: list[IndexRow] = []
     keys: list[bytes] = []
     faces: list[FaceRow] = []
-    for collection, owner_name, only in ((share.collection, share.owner_name, share.only) for share in shares):
+    for share, table in zip(shares, tables, strict=True):
+        collection, owner_name, only = share.collection, share.owner_name, share.only
         cards += (
             card._replace(owner_name=owner_name) for card in collection.cards if only is None or card.concept_id in only
         )
-        shown = [only is None or row.concept_id in only for row in collection.keys.rows]
-        rows += compress(collection.keys.rows, shown)
-        keys += (key.tobytes() for key in compress(collection.keys.keys, shown))
+        shown = [only is None or row.concept_id in only for row in table.rows]
+        rows += compress(table.rows, shown)
+        keys += (key.tobytes() for key in compress(table.keys, shown))
         faces += (face for face in collection.faces if only is None or face.concept_id in only)
     index = write_flat_index([row.avatar_id for row in rows], keys)
-    return VisibleConcepts(tuple(cards), tuple(rows), index, tuple(faces))
+    return VisibleConcepts(tuple(cards), tuple(rows), index, tuple(faces), encoder=encoder)
+
+
+def _common_tables(shares: Sequence[Share]) -> tuple[str, list[KeyTable]]:
+    """(encoder, its table of each share): distances tell nothing between keys of two encoders."""
+    if not shares:
+        return "", []
+    counts: Counter[str] = Counter()
+    for share in shares:
+        for table in share.collection.tables:
+            counts[table.encoder] += sum(share.only is None or row.concept_id in share.only for row in table.rows)
+    best = max(counts, key=lambda name: counts[name])  # the first of equals
+    empty = KeyTable((), b"", best)
+    return best, [next((t for t in share.collection.tables if t.encoder == best), empty) for share in shares]
 
 
 @dataclass(frozen=True, slots=True)

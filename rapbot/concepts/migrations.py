@@ -127,3 +127,27 @@ async def m003_faces(db: aiosqlite.Connection) -> None:
         " PRIMARY KEY (chat, person)) STRICT, WITHOUT ROWID",
     ):
         await db.execute(statement)
+
+
+@migration
+async def m004_encoders(db: aiosqlite.Connection) -> None:
+    """An avatar may have a key of each of several encoders, while a change of encoder is under way.
+
+    `encoders` lists those whose keys are kept here. `avatars.encoder` names the one that made the newest key.
+    """
+    for statement in (
+        "CREATE TABLE encoders (no INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT",
+        "INSERT INTO encoders (name) SELECT DISTINCT encoder FROM avatars",
+        "CREATE TABLE new_keys (owner_no INTEGER NOT NULL, avatar_id INTEGER NOT NULL,"
+        " encoder_no INTEGER NOT NULL REFERENCES encoders (no), key BLOB NOT NULL,"
+        " PRIMARY KEY (owner_no, avatar_id, encoder_no),"
+        " FOREIGN KEY (owner_no, avatar_id) REFERENCES avatars (owner_no, id) ON DELETE CASCADE)"
+        " STRICT, WITHOUT ROWID",
+        "INSERT INTO new_keys SELECT keys.owner_no, avatar_id, no, key FROM keys JOIN avatars ON avatars.id = avatar_id"
+        " JOIN encoders ON name = encoder ORDER BY 1, 2",
+        "DROP TABLE keys",
+        "ALTER TABLE new_keys RENAME TO keys",
+        # The pages of the old table are written anew at once, so that no copy of a key outlives its avatar.
+        "UPDATE counters SET value = 1 WHERE name = 'traces'",
+    ):
+        await db.execute(statement)

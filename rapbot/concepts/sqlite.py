@@ -21,10 +21,11 @@ import aiosqlite
 from rapbot.concepts.concept import ConceptLimits
 from rapbot.concepts.migrations import migrate
 from rapbot.concepts.sqlite_changes import Transaction, apply
+from rapbot.concepts.sqlite_encodings import SqliteEncodings
 from rapbot.concepts.sqlite_errors import store_errors
 from rapbot.concepts.sqlite_places import OWNER_OF, SqlitePlaces
 from rapbot.concepts.sqlite_rows import CollectionRows, Row, collection, current_revision, read_concept, read_rows
-from rapbot.concepts.store import Change, Changed, Collection, EraseOwner
+from rapbot.concepts.store import Change, Changed, Collection, EraseOwner, ReplaceKeys
 from rapbot.errors import Gone, StoreError
 from rapbot.i18n import mark
 
@@ -43,7 +44,7 @@ class SqliteConceptStore:
         writer: aiosqlite.Connection,
     ) -> None:
         self._path = path
-        self._encoder = encoder
+        self._encoders: tuple[str, ...] = (encoder,)
         self._limits = limits
         self._reader = reader
         self._writer = writer
@@ -84,12 +85,12 @@ class SqliteConceptStore:
                     owner_no, revision = await current_revision(self._reader, owner)
                     if revision == known_revision:
                         return None
-                    rows = CollectionRows(revision)
+                    rows, encoders = CollectionRows(revision), self._encoders
                     if owner_no is not None:
-                        rows = await read_rows(self._reader, owner_no, revision)
+                        rows = await read_rows(self._reader, owner_no, revision, encoders)
                 finally:
                     await self._reader.rollback()
-        return await asyncio.to_thread(collection, owner, rows, self._encoder)
+        return await asyncio.to_thread(collection, owner, rows, encoders)
 
     async def write(self, owner: str, change: Change) -> Changed:
         """See `ConceptStore.write`."""
@@ -117,6 +118,20 @@ class SqliteConceptStore:
         """Groups and linked accounts, in the same file."""
         return SqlitePlaces(self)
 
+    @property
+    def encodings(self) -> SqliteEncodings:
+        """Which encoders made the keys here, and what is still to be encoded again."""
+        return SqliteEncodings(self)
+
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        """The encoders whose keys are read, the current one first."""
+        return self._encoders
+
+    def serve_also(self, *encoders: str) -> None:
+        """From the next read on, read the keys of these encoders too; of none: of the current one alone."""
+        self._encoders = tuple(dict.fromkeys((self._encoders[0], *encoders)))
+
     async def fetch(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Rows of one reading statement, of the committed state."""
         async with self._reading:
@@ -135,11 +150,18 @@ class SqliteConceptStore:
                 except BaseException:
                     await self._writer.rollback()
                     raise
+            await self._wipe_traces()
 
     async def _write(self, owner: str, change: Change) -> Changed:
         db = self._writer
         try:
             await db.execute("BEGIN IMMEDIATE")
+            if isinstance(change, ReplaceKeys):
+                # Nobody asked for this one, so a person who was erased meanwhile is not made known again.
+                owner_no, revision = await current_revision(db, owner)
+                if owner_no is None:
+                    await db.rollback()
+                    return Changed(revision)
             revision = await _next_revision(db)
             transaction = Transaction(db, owner, await _owner_no(db, owner, revision), self._limits, time.time())
             await apply(transaction, change)

@@ -217,10 +217,7 @@ async def _replace_keys(tx: Transaction, change: ReplaceKeys) -> None:
             "UPDATE avatars SET encoder = ? WHERE id = ? AND owner_no = ?", (change.encoder, avatar_id, tx.owner_no)
         )
         if cursor.rowcount == 1:
-            await tx.db.execute(
-                "UPDATE keys SET key = ? WHERE owner_no = ? AND avatar_id = ?",
-                (_key_bytes(key), tx.owner_no, avatar_id),
-            )
+            await _insert_key(tx, avatar_id, change.encoder, key)
             tx.avatar_ids.append(avatar_id)
 
 
@@ -281,9 +278,21 @@ async def _insert_avatar(tx: Transaction, concept_id: int, avatar: NewAvatar, ro
     )
     avatar_id = _new_id(cursor)
     await tx.db.execute("INSERT INTO photos VALUES (?, ?)", (avatar_id, avatar.jpeg))
-    await tx.db.execute("INSERT INTO keys VALUES (?, ?, ?)", (tx.owner_no, avatar_id, _key_bytes(avatar.key)))
+    await _insert_key(tx, avatar_id, avatar.encoder, avatar.key)
+    for encoder, key in avatar.other_keys:
+        # Whose keys are not kept here any more is not listed: a change of encoder that ended stays ended.
+        if await tx.db.execute_fetchall("SELECT 1 FROM encoders WHERE name = ?", (encoder,)):
+            await _insert_key(tx, avatar_id, encoder, key)
     tx.avatar_ids.append(avatar_id)
     return avatar_id
+
+
+async def _insert_key(tx: Transaction, avatar_id: int, encoder: str, key: Key) -> None:
+    await tx.db.execute("INSERT OR IGNORE INTO encoders (name) VALUES (?)", (encoder,))
+    await tx.db.execute(
+        "INSERT OR REPLACE INTO keys SELECT ?, ?, no, ? FROM encoders WHERE name = ?",
+        (tx.owner_no, avatar_id, _key_bytes(key), encoder),
+    )
 
 
 async def _note(

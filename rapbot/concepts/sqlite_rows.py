@@ -22,7 +22,10 @@ Row = Sequence[Any]
 _CONCEPT = "SELECT id, name, category, info, created_at, updated_at FROM concepts"
 _AVATAR = "SELECT id, concept_id, role, encoder, box_left, box_top, box_right, box_bottom, created_at FROM avatars"
 
-
+_KEYS = (
+    "SELECT avatar_id, key FROM keys WHERE owner_no = ? AND encoder_no = (SELECT no FROM encoders WHERE name = ?)"
+    " ORDER BY avatar_id"
+)
 _ROLES = {role.value: role for role in Role}
 
 
@@ -33,7 +36,8 @@ class CollectionRows:
     revision: int
     concepts: tuple[Row, ...] = ()
     avatars: tuple[Row, ...] = ()
-    keys: tuple[Row, ...] = ()
+    keys: tuple[tuple[Row, ...], ...] = ()
+    """For each encoder that is asked for, one after the other."""
     faces: tuple[Row, ...] = ()
 
 
@@ -46,13 +50,11 @@ async def current_revision(db: aiosqlite.Connection, owner: str) -> tuple[int | 
     return None, revision
 
 
-async def read_rows(db: aiosqlite.Connection, owner_no: int, revision: int) -> CollectionRows:
-    """All rows of one person, in order of their ids. Call it inside a transaction."""
+async def read_rows(db: aiosqlite.Connection, owner_no: int, revision: int, encoders: Sequence[str]) -> CollectionRows:
+    """All rows of one person, in order of their ids; keys of these encoders. Call it inside a transaction."""
     concepts = await db.execute_fetchall(f"{_CONCEPT} WHERE owner_no = ? ORDER BY id", (owner_no,))
     avatars = await db.execute_fetchall(f"{_AVATAR} WHERE owner_no = ? ORDER BY id", (owner_no,))
-    keys = await db.execute_fetchall(
-        "SELECT avatar_id, key FROM keys WHERE owner_no = ? ORDER BY avatar_id", (owner_no,)
-    )
+    keys = [tuple(await db.execute_fetchall(_KEYS, (owner_no, encoder))) for encoder in encoders]
     faces = await db.execute_fetchall(
         "SELECT avatar_id, concept_id, key, role = 'counterexample' FROM faces JOIN avatars ON id = avatar_id"
         " WHERE owner_no = ? ORDER BY id",
@@ -69,16 +71,18 @@ async def read_concept(db: aiosqlite.Connection, owner: str, concept_id: int) ->
     return _concept(owner, rows[0], tuple(map(_avatar, avatars)))
 
 
-def collection(owner: str, rows: CollectionRows, encoder: str) -> Collection:
+def collection(owner: str, rows: CollectionRows, encoders: Sequence[str]) -> Collection:
     """Pure work on rows: some milliseconds for a thousand concepts, so the store does it off the event loop."""
     cards = tuple(Card(number, name, category, info) for number, name, category, info, _, _ in rows.concepts)
-    keys = _key_table(rows.keys, rows.avatars, encoder)
+    # A stranger has no rows at all, and still a table of each encoder.
+    found = rows.keys or ((),) * len(encoders)
+    tables = [_key_table(keys, rows.avatars, encoder) for keys, encoder in zip(found, encoders, strict=True)]
     make = _maker(owner, rows.concepts, rows.avatars)
     return Collection(
         owner,
         rows.revision,
         cards,
-        keys,
+        tuple(tables),
         make,
         tuple(FaceRow(avatar, concept, key, bool(no)) for avatar, concept, key, no in rows.faces),
     )
@@ -93,21 +97,20 @@ def _maker(owner: str, concepts: Iterable[Row], avatars: Iterable[Row]) -> Calla
     return lambda number: _concept(owner, cards[number], map(_avatar, pictures.get(number, ())))
 
 
-def _key_table(rows: Iterable[Row], avatars: Iterable[Row], encoder: str) -> KeyTable:
+def _key_table(rows: Iterable[Row], avatars: Sequence[Row], encoder: str) -> KeyTable:
     known = {row[0]: row for row in avatars}
     kept: list[IndexRow] = []
     blobs: list[bytes] = []
-    stale: list[int] = []
     for avatar_id, blob in rows:
-        avatar = known[avatar_id]  # id, concept_id, role, encoder
         # A key of another length cannot stand in the same table, whatever its label says.
-        if avatar[3] != encoder or (blobs and len(blob) != len(blobs[0])):
-            stale.append(avatar_id)
+        if blobs and len(blob) != len(blobs[0]):
             continue
+        avatar = known[avatar_id]  # id, concept_id, role
         kept.append(IndexRow(avatar_id, avatar[1], avatar[2] == "counterexample"))
         blobs.append(blob)
-    index = write_flat_index([row.avatar_id for row in kept], blobs)
-    return KeyTable(tuple(kept), index, encoder, tuple(stale))
+    ids = [row.avatar_id for row in kept]
+    stale = () if len(ids) == len(known) else tuple(sorted(known.keys() - set(ids)))
+    return KeyTable(tuple(kept), write_flat_index(ids, blobs), encoder, stale)
 
 
 def _concept(owner: str, row: Row, avatars: Iterable[Avatar]) -> Concept:

@@ -6,7 +6,7 @@ derived from a collection (index, matcher of names) is cached under that revisio
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -22,11 +22,11 @@ from rapbot.concepts.visible import Card, FaceRow, IndexRow
 
 @dataclass(frozen=True, slots=True)
 class KeyTable:
-    """The keys of one person, row by row, in order of avatar ids.
+    """The keys of one person that `encoder` made, row by row, in order of avatar ids.
 
     `index` holds their keys as `VisibleConcepts.index` does, so that the job of somebody who sees only what is
-    their own carries these very bytes: float32[N, D], L2-normalised, all made by `encoder`. `stale` are avatars
-    whose key another encoder made: they match nothing until they are encoded again (`ReplaceKeys`).
+    their own carries these very bytes: float32[N, D], L2-normalised. `stale` are avatars without such a key: they
+    match nothing here until they are encoded again (`ReplaceKeys`).
     """
 
     rows: tuple[IndexRow, ...]
@@ -44,6 +44,9 @@ class KeyTable:
 class Collection:
     """Everything one person taught, at one revision; `cards` and `concepts` in the order they were taught.
 
+    `tables` holds the keys of each encoder that can be served, the current one first. There is more than one only
+    while stored avatars are encoded again after a change of encoder (`rapbot.reencoding`).
+
     Opening a collection makes no `Concept`: a thousand of them with their avatars and dates take longer than all
     the rest. `make_concept` makes the one of an id in `cards`; whoever needs only words takes `cards`.
     """
@@ -51,9 +54,14 @@ class Collection:
     owner: str
     revision: int
     cards: tuple[Card, ...]
-    keys: KeyTable
+    tables: tuple[KeyTable, ...]
     make_concept: Callable[[int], Concept] = field(repr=False)
     faces: tuple[FaceRow, ...] = ()
+
+    @property
+    def keys(self) -> KeyTable:
+        """The keys that serve this person when nobody else's are involved."""
+        return fullest(self.tables)
 
     @cached_property
     def concepts(self) -> tuple[Concept, ...]:
@@ -64,6 +72,11 @@ class Collection:
         """That one alone, or None when this person has none of that id."""
         known = any(card.concept_id == concept_id for card in self.cards)
         return self.make_concept(concept_id) if known else None
+
+
+def fullest(tables: Sequence[KeyTable]) -> KeyTable:
+    """The table that knows most avatars, the first of equals: the old keys serve until the new ones are complete."""
+    return max(tables, key=lambda table: len(table.rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +136,11 @@ class EraseOwner:
 
 @dataclass(frozen=True, slots=True)
 class ReplaceKeys:
-    """New keys (avatar id, float32[D]) after a change of encoder; avatars removed meanwhile are skipped."""
+    """New keys (avatar id, float32[D]) after a change of encoder; avatars removed meanwhile are skipped.
+
+    Keys that other encoders made stay beside them until everybody's avatars are encoded again: the concepts of
+    several people can only be compared with a photo in one space. A person who was erased meanwhile stays unknown.
+    """
 
     encoder: str
     keys: tuple[tuple[int, Key], ...]

@@ -28,6 +28,8 @@ class Sight:
     """(concept id, name) as people may write it: a shared one is called with and without its owner."""
     short: dict[int, str]
     """Of shared concepts: the name without the owner."""
+    owners: dict[int, str]
+    """Of shared concepts: the person who taught them."""
 
     def namesakes(self, concept_id: int, written: str) -> tuple[int, ...]:
         """All that are meant when somebody writes `written`: without its owner a name may stand for several."""
@@ -58,7 +60,7 @@ class Visibility:
         shared = tuple(share for share in shared if share.concept_id not in mine)
         if not shared:
             visible = self._faces(own.visible, mine, unwanted)
-            return Sight(own, visible, tuple((card.concept_id, card.name) for card in own.visible.cards), {})
+            return Sight(own, visible, tuple((card.concept_id, card.name) for card in own.visible.cards), {}, {})
         others = {person: await self._indexes.get(person) for person in {share.person for share in shared}}
         # Everything the result is made of: the same again needs no new index.
         state = (
@@ -106,7 +108,8 @@ def _combine(own: OwnerIndex, others: dict[str, OwnerIndex], shared: Sequence[Sh
     own_names = {fold_name(card.name) for card in own.visible.cards}
     names = [(card.concept_id, card.name) for card in cards]
     names += [(concept, name) for concept, name in short.items() if fold_name(name) not in own_names]
-    return Sight(own, replace(visible, cards=cards), tuple(names), short)
+    owners = {share.concept_id: share.person for share in shared}
+    return Sight(own, replace(visible, cards=cards), tuple(names), short, owners)
 
 
 def _named(cards: Sequence[Card]) -> tuple[tuple[Card, ...], dict[int, str]]:

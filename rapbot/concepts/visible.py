@@ -16,6 +16,8 @@ class Card(NamedTuple):
     category: str
     info: str
     owner_name: str | None = None
+    traits: str = ""
+    """What tells it from others of its kind, as a model that sees wrote it down; shown to models only."""
 
 
 class IndexRow(NamedTuple):
@@ -50,3 +52,5 @@ class VisibleConcepts:
     """Of people whose recognition was agreed to; without one, no photo is searched for faces."""
     unwanted: tuple[bytes, ...] = ()
     """Faces (float32[F]) that nobody's card may name in this group."""
+    encoder: str = ""
+    """Name of the encoder whose keys `index` holds, so the photo is looked at with it; empty: the profile's own."""

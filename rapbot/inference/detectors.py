@@ -7,7 +7,7 @@ nearest to one of them win; without keys, those that stand out most.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Protocol
 
@@ -15,9 +15,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from rapbot.errors import ConfigError
 from rapbot.inference.encoders import unit
 from rapbot.inference.job import Region
-from rapbot.inference.seams import Target
+from rapbot.inference.seams import Detector, Target
+from rapbot.inference.specs import DetectorSpec, Runtime
 from rapbot.messages import WHOLE, Box
 
 Floats = npt.NDArray[np.float32]
@@ -98,6 +100,24 @@ class DenseMapDetector:
         share = _areas(cells) / (width * height)
         interest: Floats = standing_out * self._encoder.clearness(inside) ** 0.5 * centred * share**0.25
         return interest
+
+
+class WithoutKeys:
+    """A detector for the keys of another encoder than its own: they tell it nothing, the categories do."""
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector = detector
+
+    def detect(self, pictures: Sequence[Image.Image], targets: Sequence[Target]) -> list[list[Region]]:
+        """See `Detector.detect`."""
+        return self._detector.detect(pictures, [replace(target, keys=target.keys[:0]) for target in targets])
+
+
+def load_detector(_spec: DetectorSpec, _runtime: Runtime, encoder: DenseEncoder) -> DenseMapDetector:
+    """Fills `loading.DETECTORS`. Raises ConfigError for an encoder that has no dense map."""
+    if not hasattr(encoder, "dense_map"):
+        raise ConfigError("The detector dense-map works with the encoder efficientnet-lite2 only.")
+    return DenseMapDetector(encoder)
 
 
 @cache

@@ -20,7 +20,10 @@ _LONGEST_SIDE = 1280
 
 def draw_sightings(picture: Image.Image, sightings: Sequence[Sighting]) -> bytes:
     """JPEG of the photo with each sighting's box and name."""
-    boxes = [(s.box, s.name, _COLOURS[number % len(_COLOURS)]) for number, s in enumerate(sightings)]
+    boxes = [
+        (s.box, f"{s.name}?" if s.unsure else s.name, _COLOURS[number % len(_COLOURS)])
+        for number, s in enumerate(sightings)
+    ]
     return _draw(picture, boxes)
 
 

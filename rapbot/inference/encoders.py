@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 
 from rapbot.inference.job import Tag
 from rapbot.inference.seams import Views
+from rapbot.inference.specs import EncoderSpec, Runtime
 
 if TYPE_CHECKING:
     from rapbot.inference.efficientnet import EfficientNetLite2
@@ -123,6 +124,11 @@ class EfficientNetEncoder:
         with torch.inference_mode():
             found: Floats = torch.softmax(self._network.logits(torch.from_numpy(pooled)), dim=1).numpy()
         return found
+
+
+def load_encoder(_spec: EncoderSpec, runtime: Runtime) -> EfficientNetEncoder:
+    """Fills `loading.ENCODERS`; there is one such model."""
+    return EfficientNetEncoder.load(runtime.threads)
 
 
 def as_directions(mean: Floats, cube: Floats) -> Floats:

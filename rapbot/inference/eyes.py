@@ -1,7 +1,8 @@
 """The vision part of the pipeline: pictures -> regions with words and keys, with a closer look where it may pay.
 
 Windows of a coarse grid rarely fit a small thing well. So the windows that come nearest to an avatar are moved and
-scaled a little, encoded again, and replaced where another crop comes nearer.
+scaled a little, encoded again, and replaced where another crop comes nearer. A detector whose boxes fit the things
+already says so (`tight`), and nothing is looked at twice.
 """
 
 from __future__ import annotations
@@ -47,9 +48,10 @@ class Eyes:
     """Detector and encoder put together."""
 
     def __init__(self, detector: Detector, encoder: Encoder, closer: CloserLook | None = None) -> None:
+        """`closer` None: as the detector's boxes need it."""
         self._detector = detector
         self._encoder = encoder
-        self._closer = closer or CloserLook()
+        self._closer = closer or (CloserLook(regions=0) if getattr(detector, "tight", False) else CloserLook())
 
     def look(self, pictures: Sequence[Image.Image], targets: Sequence[Target]) -> list[Seen]:
         """What each upright RGB picture shows; `targets[i]` is what to look for in picture i. One batch for all."""
@@ -74,7 +76,8 @@ class Eyes:
         for regions in found:
             part = slice(first, first + len(regions))
             first += len(regions)
-            tagged = tuple(replace(r, tags=tags) for r, tags in zip(regions, views.tags[part], strict=True))
+            # An encoder without words leaves those of the detector.
+            tagged = tuple(replace(r, tags=tags or r.tags) for r, tags in zip(regions, views.tags[part], strict=True))
             seen.append(Seen(tagged, views.keys[part]))
         return seen
 

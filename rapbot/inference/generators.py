@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rapbot.errors import WeightsError
-from rapbot.inference.seams import Prompt
+from rapbot.inference.seams import Listener, Prompt
+from rapbot.inference.specs import GeneratorSpec, Runtime
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,8 +28,21 @@ _LONGEST_PROMPT = 1400
 """Tokens; the middle of a longer prompt is left out (cards are bounded, so this is a person's very long text)."""
 
 
+def load_generator(spec: GeneratorSpec, runtime: Runtime, weights_dir: Path) -> TextGenerator:
+    """Fills `loading.GENERATORS`. Raises WeightsError."""
+    from rapbot.inference.weights import LANGUAGE, ensure
+
+    lora = Path(spec.adapters[0].source) if spec.adapters else None
+    return TextGenerator.load(ensure(LANGUAGE, weights_dir), runtime.threads or None, lora)
+
+
 class TextGenerator:
     """SmolLM2 (or any small Llama with ChatML turns) on a processor. Not thread-safe: the worker owns it."""
+
+    sees = False
+    family = ""
+    layout = "pocket"
+    concepts_in_prompt = 3
 
     def __init__(self, model: Llama, tokenizer: Any, *, adapted: bool = False) -> None:
         self._model = model
@@ -67,7 +81,7 @@ class TextGenerator:
                 merge_lora(weights, lora)
             return cls(Llama(shape, weights), tokenizer, adapted=lora is not None)
 
-    def generate(self, prompts: Sequence[Prompt]) -> list[str]:
+    def generate(self, prompts: Sequence[Prompt], listener: Listener | None = None) -> list[str]:
         """One greedy answer per prompt: `answer_prefix` and what follows, up to a stop text, without it."""
         import torch
 
@@ -77,7 +91,7 @@ class TextGenerator:
         with torch.inference_mode():
             for first in range(0, len(order), _ROWS):
                 chosen = order[first : first + _ROWS]
-                for number, text in zip(chosen, self._write([prompts[number] for number in chosen]), strict=True):
+                for number, text in zip(chosen, self._write(prompts, chosen, listener), strict=True):
                     texts[number] = text
         return texts
 
@@ -113,10 +127,11 @@ class TextGenerator:
         each = chances.gather(2, padded[:, :, None])[:, :, 0]
         return [float(each[row, : len(answer)].sum()) for row, answer in enumerate(answers)]
 
-    def _write(self, prompts: Sequence[Prompt]) -> list[str]:
+    def _write(self, everything: Sequence[Prompt], numbers: Sequence[int], listener: Listener | None) -> list[str]:
         """Greedy decoding of up to _ROWS prompts in lockstep, each at its own position of one cache."""
         import torch
 
+        prompts = [everything[number] for number in numbers]
         if any(prompt.pictures for prompt in prompts):
             raise ValueError("this model cannot see")
         pieces = [self._tokens(prompt) for prompt in prompts]
@@ -125,7 +140,7 @@ class TextGenerator:
         cache = self._cache("rows", len(prompts), max(lengths) + longest)
         last = [self._read(*piece, cache.row(number))[:, -1] for number, piece in enumerate(pieces)]
         chosen = self._model.logits(torch.cat(last)).argmax(dim=-1)
-        drafts = [_Draft(prompt) for prompt in prompts]
+        drafts = [_Draft(prompt, number, listener) for prompt, number in zip(prompts, numbers, strict=True)]
         starts = torch.tensor(lengths)
         for _ in range(longest):
             for draft, token in zip(drafts, chosen.tolist(), strict=True):
@@ -187,8 +202,10 @@ class TextGenerator:
 class _Draft:
     """One answer while it is written."""
 
-    def __init__(self, prompt: Prompt) -> None:
+    def __init__(self, prompt: Prompt, number: int, listener: Listener | None) -> None:
         self._prompt = prompt
+        self._number = number
+        self._listener = listener
         self._ids: list[int] = []
         self.text = prompt.answer_prefix
         self.done = prompt.max_new_tokens <= 0
@@ -207,6 +224,8 @@ class _Draft:
         stops = [at for stop in self._prompt.stop if stop and (at := text.find(stop, begun)) >= 0]
         self.text = (text[: min(stops)] if stops else text).lstrip()
         self.done = bool(stops) or len(self._ids) >= self._prompt.max_new_tokens
+        if self._listener is not None and not self._listener(self._number, self.text):
+            self.done = True
 
 
 def _turn(role: str, content: str) -> str:

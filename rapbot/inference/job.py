@@ -31,6 +31,8 @@ class Task(StrEnum):
     """Which concepts are here? All sightings."""
     EXPLAIN = "explain"
     """Draw the numbered regions of an earlier answer on its photo; no model is asked."""
+    KEYS = "keys"
+    """Only keys: of each picture of `stored`, or of the regions of the photo (`rapbot calibrate`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +64,24 @@ class Job:
     options: tuple[str, ...] = ()
     """QUESTION: answer choices to be scored by the model's likelihood instead of generating."""
     scene: Scene | None = None
-    """EXPLAIN: what an earlier job saw in this photo."""
+    """What an earlier job saw in this photo: it is not looked at again."""
+    avatars: tuple[AvatarPicture, ...] | None = None
+    """The pictures that `Answer.wanted` asked for, as far as they are still there; None before anybody asked."""
+    stored: tuple[bytes, ...] = ()
+    """KEYS: avatars as they are stored (JPEG), to be encoded again after a change of encoder."""
     picture: bool = True
     """Whether the answer should carry the photo with boxes and names drawn on it."""
     deadline: float = 60.0
     """Seconds of work after which the worker is stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class AvatarPicture:
+    """An avatar as it is stored (JPEG), for models that see."""
+
+    avatar_id: int
+    concept_id: int
+    jpeg: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +154,10 @@ class EncodedAvatar:
     """Words for what it shows, when the worker looked."""
     faces: tuple[AvatarFace, ...] = ()
     """Largest first, when the job asked for them."""
+    other_keys: tuple[tuple[str, bytes], ...] = ()
+    """(encoder, key) of the encoder that was configured before, while a change is under way."""
+    traits: str = ""
+    """What tells it from others of its kind, where a model that sees was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,5 +173,10 @@ class Answer:
     named: tuple[int, ...] = ()
     """Concepts that the text names."""
     option_scores: tuple[float, ...] = ()
+    keys: bytes = b""
+    """KEYS: float32[N, D], a row for each stored picture (zeros for one that cannot be read) or region."""
+    wanted: tuple[tuple[int, int], ...] = ()
+    """(avatar id, concept id) whose pictures the model must see first: no answer yet. Send the job again with `scene`
+    and `avatars`. Which ones is known only after looking, and all of them would be too much for a job."""
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds per stage: decode, look, encode, retrieve, generate, draw."""

@@ -12,10 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rapbot.errors import WeightsError
+from rapbot.inference.mllm.manifest import check_manifest, read_manifest
+from rapbot.inference.prompt import POCKET
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+BASE_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
+"""The model of profile pocket, as manifests name it (weight_files.py says where its file comes from)."""
 _PREFIX = "base_model.model."
 _UNREAD = ("use_dora", "fan_in_fan_out", "lora_bias", "rank_pattern", "alpha_pattern", "modules_to_save")
 """Settings of peft that would change the sum; an adapter that uses one is refused instead of read wrongly."""
@@ -24,16 +28,25 @@ _UNREAD = ("use_dora", "fan_in_fan_out", "lora_bias", "rank_pattern", "alpha_pat
 def merge_lora(weights: dict[str, Tensor], folder: Path) -> int:
     """Add the adapter in `folder` to `weights` in place; returns how many matrices changed.
 
-    Raises WeightsError when the folder is no LoRA adapter, uses an unread setting or does not fit the model.
+    Raises WeightsError when the folder is no LoRA adapter, uses an unread setting or does not fit the model, or when
+    its manifest names another model or other prompts. One without a manifest is taken as made for these.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    manifest = read_manifest(folder)
+    if manifest is not None:
+        check_manifest(manifest, folder.name, BASE_MODEL)
+        if manifest.layout != POCKET:
+            raise WeightsError(
+                f"The adapter {folder.name} was trained on the layout {manifest.layout}, not on {POCKET}."
+            )
     try:
         settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
         adapter = load_file(folder / "adapter_model.safetensors")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise WeightsError(f"{folder} does not hold a LoRA adapter (adapter_config.json and its weights).") from error
-    scale = _scale(settings, folder)
+    scale = scale_of(settings, folder)
     downs = {name: tensor for name, tensor in adapter.items() if name.endswith(".lora_A.weight")}
     if not downs or len(adapter) != 2 * len(downs):
         raise WeightsError(f"The adapter in {folder} holds something other than LoRA matrices.")
@@ -47,7 +60,8 @@ def merge_lora(weights: dict[str, Tensor], folder: Path) -> int:
     return len(downs)
 
 
-def _scale(settings: dict[str, Any], folder: Path) -> float:
+def scale_of(settings: dict[str, Any], folder: Path) -> float:
+    """What B A is multiplied with, by adapter_config.json. Raises WeightsError for anything but plain LoRA."""
     if settings.get("peft_type") != "LORA" or any(settings.get(name) for name in _UNREAD):
         raise WeightsError(f"The adapter in {folder} is of a kind that rapbot does not read; use plain LoRA.")
     rank = settings["r"]

@@ -5,31 +5,51 @@ The method is RAP (CVPR 2025, section 3.1): remember, retrieve, generate.
 
 from __future__ import annotations
 
+import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 from PIL import Image
 
-from rapbot.errors import InferenceError, RapbotError
+from rapbot.concepts.category import is_person
+from rapbot.errors import ConfigError, InferenceError, PhotoError, RapbotError
 from rapbot.i18n import mark
 from rapbot.inference.avatars import choose_avatar_box
 from rapbot.inference.drawing import draw_candidates, draw_sightings
-from rapbot.inference.eyes import Eyes, cut
-from rapbot.inference.job import Answer, AvatarFace, EncodedAvatar, Job, Scene, Task
+from rapbot.inference.eyes import Eyes, Seen, cut
+from rapbot.inference.guard import clean
+from rapbot.inference.job import Answer, AvatarFace, Candidate, Card, EncodedAvatar, Job, Region, Scene, Task
+from rapbot.inference.judge import doubtful, judge
 from rapbot.inference.meeting import FaceEyes, Met, meet
 from rapbot.inference.perception import Perception, PerceptionCache
+from rapbot.inference.prompt import Pictures, build_traits_prompt, select_cards
 from rapbot.inference.retrieval import AvatarKeys, RetrievalRules, retrieve
 from rapbot.inference.seams import Detector, Encoder, Generator, Target
 from rapbot.inference.serving import Failure
-from rapbot.inference.writing import write_answers
-from rapbot.messages import WHOLE, Stage
+from rapbot.inference.specs import AdapterSpec
+from rapbot.inference.writing import JobListener, Material, write_answers
+from rapbot.messages import WHOLE, Box, Sighting, Stage
 from rapbot.photos import PhotoLimits, open_photo, to_avatar_jpeg
 
 Report = Callable[[Sequence[str], Stage], None]
 """Told which jobs reached which stage."""
+MOST_TRAITS = 200
+"""Characters."""
+_ILLUSTRATED = frozenset({Task.CAPTION, Task.DESCRIBE, Task.QUESTION, Task.LOCATE})
+"""Tasks for which a model that sees is shown avatars."""
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """The encoder that was configured before, with its thresholds: old keys serve until all are made anew."""
+
+    detector: Detector
+    encoder: Encoder
+    rules: RetrievalRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +60,21 @@ class Models:
     encoder: Encoder
     generator: Generator
     rules: RetrievalRules
-    layout: str
-    """Prompt layout: "pocket" for text-only models, "rap" for those that see."""
-    concepts_in_prompt: int
-    """K of the paper."""
     faces: FaceEyes
+    former: Former | None = None
+    former_missing: str = ""
+    """Why the former encoder could not be loaded, where there should be one."""
+    judge: bool = False
+    """Let the model that sees check doubtful sightings."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Space:
+    """Keys of one encoder can only be compared with each other."""
+
+    encoder: Encoder
+    eyes: Eyes
+    rules: RetrievalRules
 
 
 @dataclass(slots=True)
@@ -57,6 +87,8 @@ class _Work:
     """The job's concepts, once they were needed."""
     perception: Perception | None = None
     scene: Scene | None = None
+    avatars_seen: dict[int, Image.Image] = field(default_factory=dict)
+    """By concept: the pictures that the model which sees is shown."""
     answer: Answer | None = None
     failure: Failure | None = None
     timings: dict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -74,19 +106,43 @@ class RapPipeline:
     def __init__(self, models: Models, limits: PhotoLimits) -> None:
         self._models = models
         self._limits = limits
-        self._eyes = Eyes(models.detector, models.encoder)
+        loaded: list[Models | Former] = [models, *([models.former] if models.former else [])]
+        self._spaces = {
+            one.encoder.name: _Space(one.encoder, Eyes(one.detector, one.encoder), one.rules) for one in loaded
+        }
         self._seen = PerceptionCache()
 
     @property
     def encoder_name(self) -> str:
         return self._models.encoder.name
 
-    def run(self, jobs: Sequence[Job], report: Report) -> list[Answer | Failure]:
-        """One answer or failure per job, in order. Out of memory for a batch: halve it and try again."""
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        """Names of all encoders that are loaded, the current one first."""
+        return tuple(self._spaces)
+
+    @property
+    def former_missing(self) -> str:
+        """Why the encoder that was configured before could not be loaded; empty where it was, or there is none."""
+        return self._models.former_missing
+
+    def swap(self, adapters: Sequence[AdapterSpec]) -> None:
+        """Other LoRAs from the next batch on; the models stay loaded. Raises ConfigError, WeightsError."""
+        swap = getattr(self._models.generator, "swap", None)
+        if swap is None:
+            raise ConfigError("This profile's model takes other LoRAs only at a restart.")
+        swap(adapters)
+
+    def run(self, jobs: Sequence[Job], report: Report, listener: JobListener | None = None) -> list[Answer | Failure]:
+        """One answer or failure per job, in order. Out of memory for a batch: halve it and try again.
+
+        `listener` follows the texts while they are written.
+        """
         try:
-            return self._run(jobs, report)
+            return self._run(jobs, report, listener)
         except (MemoryError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and "allocate memory" not in str(error):  # torch's own way to say so
+            # torch's own ways to say so, on a processor and on a GPU
+            if isinstance(error, RuntimeError) and not re.search("allocate memory|out of memory", str(error)):
                 raise
             if len(jobs) == 1:
                 return [
@@ -95,10 +151,10 @@ class RapPipeline:
                     )
                 ]
             half = len(jobs) // 2
-            return self.run(jobs[:half], report) + self.run(jobs[half:], report)
+            return self.run(jobs[:half], report, listener) + self.run(jobs[half:], report, listener)
 
-    def _run(self, jobs: Sequence[Job], report: Report) -> list[Answer | Failure]:
-        batch = [_Work(job) for job in jobs]
+    def _run(self, jobs: Sequence[Job], report: Report, listener: JobListener | None) -> list[Answer | Failure]:
+        batch = [_Work(self._comparable(job)) for job in jobs]
         report([job.id for job in jobs if job.photo is not None], Stage.LOOKING)
         for work in batch:
             with _guarded(work), _timed([work], "decode"):
@@ -109,12 +165,26 @@ class RapPipeline:
             if work.failure is None:
                 with _guarded(work):
                     self._recall(work)
-        self._write([work for work in batch if work.answer is None and work.failure is None], report)
+        if self._models.generator.sees:
+            for work in batch:
+                if work.answer is None and work.failure is None:
+                    with _guarded(work):
+                        self._illustrate(work)
+        self._write([work for work in batch if work.answer is None and work.failure is None], report, listener)
         for work in batch:
             if work.answer is not None and work.failure is None:
                 with _guarded(work), _timed([work], "draw"):
                     self._draw(work)
         return [self._finish(work) for work in batch]
+
+    def _comparable(self, job: Job) -> Job:
+        """The job without keys that no encoder here could be compared with: its concepts match nothing."""
+        if not job.concepts.encoder or job.concepts.encoder in self._spaces:
+            return job
+        return replace(job, concepts=replace(job.concepts, rows=(), index=b"", encoder=""))
+
+    def _space(self, work: _Work) -> _Space:
+        return self._spaces[work.job.concepts.encoder or self.encoder_name]
 
     def _finish(self, work: _Work) -> Answer | Failure:
         if work.failure is not None or work.answer is None:
@@ -126,7 +196,8 @@ class RapPipeline:
         if job.photo is None:
             return
         work.perception = self._seen.get(job.photo, _looked_for(job))
-        if work.perception is None or job.picture or job.task in (Task.ENCODE, Task.EXPLAIN):
+        shown = job.picture or self._models.generator.sees
+        if work.perception is None or shown or job.task in (Task.ENCODE, Task.EXPLAIN):
             work.picture = open_photo(job.photo, self._limits, max_side=1600)
 
     def _perceive(self, batch: list[_Work]) -> None:
@@ -139,9 +210,14 @@ class RapPipeline:
         pictures = [work.picture for work in fresh if work.picture is not None]
         if not pictures:
             return
+        seen: dict[int, Seen] = {}
         with _timed(fresh, "look"):
-            seen = self._eyes.look(pictures, [_target(work) for work in fresh])
-        for work, picture, view in zip(fresh, pictures, seen, strict=True):
+            for space in self._spaces.values():
+                here = [n for n, work in enumerate(fresh) if self._space(work) is space]
+                looked = space.eyes.look([pictures[n] for n in here], [_target(fresh[n]) for n in here]) if here else []
+                seen |= dict(zip(here, looked, strict=True))
+        for n, (work, picture) in enumerate(zip(fresh, pictures, strict=True)):
+            view = seen[n]
             work.perception = Perception(picture.width, picture.height, view.regions, view.keys)
             if work.job.concepts.faces:
                 with _guarded(work), _timed([work], "faces"):
@@ -156,12 +232,15 @@ class RapPipeline:
         elif job.task is Task.EXPLAIN:
             work.scene = job.scene
             work.answer = Answer(job.id, scene=job.scene)
+        elif job.task is Task.KEYS:
+            work.answer = self._keys(work)
+        elif job.scene is not None:
+            work.scene = job.scene
         elif work.perception is not None:
             seen = work.perception
             with _timed([work], "retrieve"):
-                sightings, candidates = retrieve(
-                    seen.keys, seen.regions, work.avatars(), job.mentioned, self._models.rules
-                )
+                rules = self._space(work).rules
+                sightings, candidates = retrieve(seen.keys, seen.regions, work.avatars(), job.mentioned, rules)
                 met = meet(seen.faces, job.concepts, len(seen.regions)) if job.concepts.faces else Met()
             work.scene = Scene(
                 seen.width,
@@ -172,6 +251,20 @@ class RapPipeline:
                 met.strangers,
             )
 
+    def _keys(self, work: _Work) -> Answer:
+        """Keys and nothing else: of the regions of a photo, or of stored avatars."""
+        seen = work.perception
+        if seen is not None:
+            scene = Scene(seen.width, seen.height, seen.regions)
+            return Answer(work.job.id, scene=scene, keys=seen.keys.tobytes())
+        encoder = self._models.encoder
+        keys = np.zeros((len(work.job.stored), encoder.dimension), np.float32)
+        with _timed([work], "encode"):
+            for row, jpeg in enumerate(work.job.stored):
+                with suppress(PhotoError):
+                    keys[row] = encoder.encode_avatar(open_photo(jpeg, self._limits))
+        return Answer(work.job.id, keys=keys.tobytes())
+
     def _encode_avatar(self, work: _Work) -> Answer:
         """The stored form of one picture of a concept: JPEG, key, and where it was cut out."""
         job, picture = work.job, work.picture
@@ -181,29 +274,62 @@ class RapPipeline:
         if box is None:
             box = choose_avatar_box(picture, seen.regions, job.category) if seen is not None else WHOLE
         with _timed([work], "encode"):
-            key = self._models.encoder.encode_avatar(cut(picture, box))
+            part = cut(picture, box)
+            key, *others = [space.encoder.encode_avatar(part) for space in self._spaces.values()]
+            other_keys = tuple((name, other.tobytes()) for name, other in zip(self.encoders[1:], others, strict=True))
         tags = next((region.tags for region in seen.regions if region.box == box), ()) if seen is not None else ()
         faces: tuple[AvatarFace, ...] = ()
         if job.faces:
             with _timed([work], "faces"):
                 faces = self._models.faces.look_at_avatar(cut(picture, box))
         jpeg = to_avatar_jpeg(picture, box)
-        avatar = EncodedAvatar(jpeg, key.tobytes(), self._models.encoder.name, box, tags, faces)
+        with _timed([work], "generate"):
+            traits = self._traits(job.category, cut(picture, box))
+        avatar = EncodedAvatar(jpeg, key.tobytes(), self.encoder_name, box, tags, faces, other_keys, traits)
         return Answer(job.id, avatar=avatar)
 
-    def _write(self, batch: list[_Work], report: Report) -> None:
+    def _traits(self, category: str, picture: Image.Image) -> str:
+        """What tells the thing from others of its kind, written once when it is taught (R2P); "" for people."""
+        models = self._models
+        if not (models.judge and models.generator.sees) or is_person(category):
+            return ""
+        [written] = models.generator.generate([build_traits_prompt(category, picture)])
+        return clean(written)[:MOST_TRAITS]
+
+    def _illustrate(self, work: _Work) -> None:
+        """Get the avatars that a model that sees needs: out of the job, or by asking for them."""
+        job, models = work.job, self._models
+        unsure: tuple[Candidate, ...] = ()
+        if models.judge and work.scene is not None and not job.options:
+            unsure = doubtful(work.scene, job.concepts.cards)
+        if job.avatars is None:
+            wanted = {candidate.concept_id: candidate.avatar_id for candidate in unsure}
+            if job.task in _ILLUSTRATED:
+                cards = select_cards(job, work.scene, models.generator.concepts_in_prompt)
+                wanted |= _avatars_of(cards, work.scene, job)
+            if wanted:
+                pairs = tuple((avatar, concept) for concept, avatar in wanted.items())
+                work.answer = Answer(job.id, scene=work.scene, wanted=pairs)
+            return
+        with _timed([work], "decode"):
+            for shown in job.avatars:
+                work.avatars_seen[shown.concept_id] = open_photo(shown.jpeg, self._limits)
+        if unsure and work.scene is not None and work.picture is not None:
+            with _timed([work], "judge"):
+                work.scene = judge(
+                    models.generator, work.scene, work.picture, job.concepts.cards, work.avatars_seen, unsure
+                )
+
+    def _write(self, batch: list[_Work], report: Report, listener: JobListener | None) -> None:
         if not batch:
             return
         report([work.job.id for work in batch], Stage.WRITING)
         models = self._models
         with _timed(batch, "generate"):
-            written = write_answers(
-                models.generator,
-                [(work.job, work.scene) for work in batch],
-                layout=models.layout,
-                concepts_in_prompt=models.concepts_in_prompt,
-            )
+            material = [Material(work.job, work.scene, Pictures(work.picture, work.avatars_seen)) for work in batch]
+            written = write_answers(models.generator, material, listener)
         for work, words in zip(batch, written, strict=True):
+            work.scene = _with_boxes(work.scene, work.job, words.boxes)
             work.answer = Answer(
                 work.job.id, words.text, work.scene, named=words.named, option_scores=words.option_scores
             )
@@ -217,9 +343,33 @@ class RapPipeline:
             work.answer = replace(work.answer, picture=draw_sightings(work.picture, work.scene.sightings))
 
 
+def _avatars_of(cards: Sequence[Card], scene: Scene | None, job: Job) -> dict[int, int]:
+    """Concept id -> the avatar to show for it: the one that the photo resembles, else its first."""
+    first: dict[int, int] = {}
+    for row in job.concepts.rows:
+        if not row.counterexample:
+            first.setdefault(row.concept_id, row.avatar_id)
+    seen = {sighting.concept_id: sighting.avatar_id for sighting in scene.sightings} if scene else {}
+    chosen = {card.concept_id: seen.get(card.concept_id) or first.get(card.concept_id) for card in cards}
+    return {concept: avatar for concept, avatar in chosen.items() if avatar is not None}
+
+
+def _with_boxes(scene: Scene | None, job: Job, boxes: Sequence[tuple[int, Box]]) -> Scene | None:
+    """The scene with what only the model that sees found, marked as unsure."""
+    if scene is None or not boxes:
+        return scene
+    names = {card.concept_id: card for card in job.concepts.cards}
+    regions, sightings = list(scene.regions), list(scene.sightings)
+    for concept, box in boxes:
+        card = names[concept]
+        sightings.append(Sighting(concept, card.name, box, 2.0, 0.4, 0, len(regions), card.owner_name, unsure=True))
+        regions.append(Region(box))
+    return replace(scene, regions=tuple(regions), sightings=tuple(sightings))
+
+
 def _looked_for(job: Job) -> bytes:
     """What the same photo is looked at for: another index, or faces too, is another look."""
-    return job.concepts.index + (b"faces" if job.concepts.faces else b"")
+    return job.concepts.index + job.concepts.encoder.encode() + (b"faces" if job.concepts.faces else b"")
 
 
 def _target(work: _Work) -> Target:

@@ -25,11 +25,16 @@ class Runner(Protocol):
         """One answer or error per job, in order."""
         ...
 
+    def stop(self, job_id: str) -> None:
+        """Nobody waits for this running job any more."""
+        ...
+
 
 @dataclass(slots=True)
 class _Waiting:
     job: Job
     listener: ProgressListener | None
+    running: bool = False
     future: asyncio.Future[Answer] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
@@ -64,8 +69,16 @@ class JobQueue:
     def __len__(self) -> int:
         return sum(len(line) for line in self._lines.values())
 
-    async def submit(self, job: Job, listener: ProgressListener | None = None) -> Answer:
-        """The worker's answer. Raises Busy when too much waits, or the error that the job met."""
+    async def submit(self, job: Job, listener: ProgressListener | None = None, *, again: bool = False) -> Answer:
+        """The worker's answer. Raises Busy when too much waits, or the error that the job met.
+
+        `again`: the second half of a job that has waited its turn; it goes first, and is never refused.
+        """
+        if again:
+            waiting = _Waiting(job, listener)
+            self._lines.setdefault(job.person, deque()).appendleft(waiting)
+            self._lines.move_to_end(job.person, last=False)
+            return await self._answered(waiting)
         if len(self) >= self._size:
             raise Busy(_("I have too much to do right now. Please try again in a minute."))
         if len(self._lines.get(job.person, ())) >= self._per_person:
@@ -77,9 +90,16 @@ class JobQueue:
         waiting = _Waiting(job, listener)
         self._lines.setdefault(job.person, deque()).append(waiting)
         self._tell_positions()
+        return await self._answered(waiting)
+
+    async def _answered(self, waiting: _Waiting) -> Answer:
         self._arrived.set()
         try:
             return await waiting.future
+        except asyncio.CancelledError:
+            if waiting.running:
+                self._runner.stop(waiting.job.id)
+            raise
         finally:
             self._remove(waiting)
 
@@ -124,6 +144,8 @@ class JobQueue:
 
     async def _run(self, batch: list[_Waiting]) -> None:
         listeners = {w.job.id: w.listener for w in batch if w.listener is not None}
+        for waiting in batch:
+            waiting.running = True
         try:
             results = await self._runner.run([w.job for w in batch], listeners)
         except asyncio.CancelledError:

@@ -29,6 +29,8 @@ YOU_SAID_NO = mark("you said it is not")
 
 _NOWHERE = 4.0
 """Instead of a distance where there is none; twice the largest one."""
+_VETO = -4.6
+"""Slack of what a person said it is not, in units of the softness: a confidence of .01."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,25 +111,31 @@ def retrieve(
     if not len(regions) or avatars.counterexample.all():
         return (), ()
     match = _match(keys, regions, avatars, rules)
-    best_region = match.confidence.argmax(axis=0)
-    best = match.confidence[best_region, np.arange(best_region.size)]
+    best_region = match.slack.argmax(axis=0)
+    at_best = (best_region, np.arange(best_region.size))
+    best = match.confidence[at_best]
     wanted = {column for column, card in enumerate(avatars.cards) if card.concept_id in mentioned}
-    near = [int(c) for c in np.argsort(-best, kind="stable") if match.known[c]]
-    accepted = [c for c in near if best[c] >= 0.5]
+    near = [int(c) for c in np.argsort(-match.slack[at_best], kind="stable") if match.known[c]]
     put_forward = _put_forward(match, rules)
+    accepted = [c for c in near if best[c] >= 0.5 and c in put_forward]
     rejected = [c for c in near if best[c] < 0.5 and c in put_forward][: rules.shown]
     listed = set(accepted) | set(rejected) | (wanted & set(near))
     found = [(_candidate(match, avatars, int(best_region[c]), c), avatars.cards[c]) for c in near if c in listed]
-    sightings = tuple(_sighting(candidate, regions, card) for candidate, card in found if candidate.accepted)
+    sightings = tuple(sighting_of(candidate, regions, card) for candidate, card in found if candidate.accepted)
     return sightings, tuple(candidate for candidate, _ in found)
 
 
 @dataclass(frozen=True, slots=True)
 class _Match:
-    """All regions against all concepts: arrays [R, C]. `known` bool[C]: the concept has an avatar."""
+    """All regions against all concepts: arrays [R, C]. `known` bool[C]: the concept has an avatar.
+
+    `slack` is how much farther a concept might be and still be accepted. It orders what is so near that every
+    confidence is 1.
+    """
 
     distance: Floats
     avatar: Integers
+    slack: Floats
     confidence: Floats
     vetoed: Flags
     outdone: Flags
@@ -147,7 +155,8 @@ def _match(keys: Floats, regions: Sequence[Region], avatars: AvatarKeys, rules: 
     likely = 1.0 / (1.0 + np.exp(np.minimum(-slack / rules.softness, 80.0)))
     confidence: Floats = np.where(vetoed, np.minimum(likely, 0.01), likely).astype(np.float32)
     known = np.asarray((distance < _NOWHERE).any(axis=0))
-    return _Match(distance, avatar, confidence, vetoed, lead < room, known)
+    slack = np.where(vetoed, np.minimum(slack, _VETO * rules.softness), slack).astype(np.float32)
+    return _Match(distance, avatar, slack, confidence, vetoed, lead < room, known)
 
 
 def _lead(distance: Floats, regions: Sequence[Region], near: Flags, rules: RetrievalRules) -> Floats:
@@ -217,7 +226,8 @@ def _candidate(match: _Match, avatars: AvatarKeys, region: int, column: int) -> 
     )
 
 
-def _sighting(candidate: Candidate, regions: Sequence[Region], card: Card) -> Sighting:
+def sighting_of(candidate: Candidate, regions: Sequence[Region], card: Card) -> Sighting:
+    """What an accepted candidate says to people."""
     return Sighting(
         concept_id=candidate.concept_id,
         name=card.name,

@@ -52,6 +52,10 @@ class Encoder(Protocol):
         ...
 
 
+IMAGE = "<image>"
+"""Stands in the text of a prompt where a picture stands; prompt.py lets no other text contain it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """What a generator is given: chat messages (role, content), and the pictures of the `<image>` marks in order."""
@@ -62,13 +66,52 @@ class Prompt:
     stop: tuple[str, ...] = ("\n",)
     answer_prefix: str = ""
     """Words the answer must begin with; part of the returned text."""
+    adapter: str = ""
+    """Which of the LoRAs side by side answers; empty: the default one."""
+
+
+class Listener(Protocol):
+    """Follows answers while they are written."""
+
+    def __call__(self, number: int, text: str, /) -> bool:
+        """`text` is all of answer `number` so far. False: nobody wants the rest of it, stop writing it."""
+        ...
 
 
 class Generator(Protocol):
-    """Prompt to text."""
+    """Prompt to text. A conformance suite (tests/generator_conformance.py) holds for every kind."""
 
-    def generate(self, prompts: Sequence[Prompt]) -> list[str]:
-        """One greedy answer per prompt."""
+    @property
+    def sees(self) -> bool:
+        """Whether it takes pictures."""
+        ...
+
+    @property
+    def family(self) -> str:
+        """Name of its kind, which tells how it writes boxes (boxes.py); "" where it writes none."""
+        ...
+
+    @property
+    def adapted(self) -> bool:
+        """Whether it was trained for rapbot's prompts; one that was not, and cannot see, only chooses."""
+        ...
+
+    @property
+    def layout(self) -> str:
+        """The prompt it was trained on: a name in prompt.py."""
+        ...
+
+    @property
+    def concepts_in_prompt(self) -> int:
+        """K of the paper: how many retrieved concepts its context holds."""
+        ...
+
+    def generate(self, prompts: Sequence[Prompt], listener: Listener | None = None) -> list[str]:
+        """One greedy answer per prompt: `answer_prefix` and what follows, up to a stop text, without it.
+
+        An answer that the listener stopped is what was written until then. Raises InferenceError, ValueError for
+        pictures where none are taken.
+        """
         ...
 
     def score(self, prompt: Prompt, options: Sequence[str]) -> list[float]:

@@ -10,13 +10,15 @@ import os
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rapbot.errors import RapbotError
 from rapbot.inference.job import Answer, Job
+from rapbot.inference.specs import AdapterSpec, FormerEncoder, Profile, Runtime
+from rapbot.logs import hide
 from rapbot.messages import Stage
 
 if TYPE_CHECKING:
@@ -27,12 +29,13 @@ if TYPE_CHECKING:
 class WorkerStart:
     """All that a fresh worker process must know. `max_bytes` and `max_pixels` bound the photos it decodes."""
 
-    profile: str
+    profile: Profile
     weights_dir: Path
-    lora: Path | None
-    threads: int
     max_bytes: int
     max_pixels: int
+    runtime: Runtime = field(default_factory=Runtime)
+    former: FormerEncoder | None = None
+    """Loaded as well while a change of encoder is under way; without it the worker starts all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,10 @@ class Warm:
 
     pid: int
     seconds: float
+    encoders: tuple[str, ...] = ()
+    """Names of the encoders that could be loaded, the current one first."""
+    former_missing: str = ""
+    """Why the encoder that was configured before could not be loaded, where it should have been."""
 
 
 class NotWarm(Exception):
@@ -57,7 +64,11 @@ class NotWarm(Exception):
 
 _start: WorkerStart | None = None
 _progress: Connection | None = None
+"""To the parent: how far jobs are; from it: the ids of jobs that nobody waits for any more."""
 _pipeline: RapPipeline | None = None
+_stopped: set[str] = set()
+_TEXT_EVERY = 0.25
+"""Seconds between two messages about the text of a job: a person reads no faster, and the pipe is shared."""
 
 
 def initialise(start: WorkerStart, progress: Connection) -> None:
@@ -65,31 +76,67 @@ def initialise(start: WorkerStart, progress: Connection) -> None:
     global _start, _progress
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     _start, _progress = start, progress
+    hide(start.profile.generator.key)
 
 
-def warm() -> Warm | Failure:
-    """Load the models and compute one answer, so that the first person does not wait."""
+def warm(start: WorkerStart | None = None) -> Warm | Failure:
+    """Load the models of `start` (at first: those that the process was started with) and compute one answer."""
     global _pipeline
-    assert _start is not None
+    start = start or _start
+    assert start is not None
     began = time.perf_counter()
     try:
         if _pipeline is None:
             from rapbot.inference.profiles import load_pipeline
 
-            _pipeline = load_pipeline(_start)
+            _pipeline = load_pipeline(start)
     except RapbotError as error:
         return Failure(type(error).__name__, error.sentence)
-    return Warm(os.getpid(), time.perf_counter() - began)
+    return Warm(os.getpid(), time.perf_counter() - began, _pipeline.encoders, _pipeline.former_missing)
 
 
 def run_batch(jobs: Sequence[Job]) -> list[Answer | Failure]:
     """One result per job. Raises NotWarm in a process that has not loaded its models."""
     if _pipeline is None:
         raise NotWarm
-    return _pipeline.run(jobs, _report)
+    _stops().intersection_update(job.id for job in jobs)
+    return _pipeline.run(jobs, _report, _Follower())
 
 
-def _report(job_ids: Sequence[str], stage: Stage) -> None:
+def swap(adapters: Sequence[AdapterSpec]) -> Failure | None:
+    """Other LoRAs from the next batch on, without loading the models again. Raises NotWarm as `run_batch` does."""
+    if _pipeline is None:
+        raise NotWarm
+    try:
+        _pipeline.swap(adapters)
+    except RapbotError as error:
+        return Failure(type(error).__name__, error.sentence)
+    return None
+
+
+class _Follower:
+    """Sends texts on while they are written, at most one in `_TEXT_EVERY` seconds of each job."""
+
+    def __init__(self) -> None:
+        self._sent: dict[str, float] = {}
+
+    def __call__(self, job_id: str, text: str) -> bool:
+        now = time.monotonic()
+        if text and now - self._sent.get(job_id, -_TEXT_EVERY) >= _TEXT_EVERY:
+            self._sent[job_id] = now
+            _report((job_id,), Stage.WRITING, text)
+        return job_id not in _stops()
+
+
+def _stops() -> set[str]:
+    """Jobs of this batch that nobody waits for any more."""
+    with contextlib.suppress(OSError, EOFError):
+        while _progress is not None and _progress.poll():
+            _stopped.add(_progress.recv())
+    return _stopped
+
+
+def _report(job_ids: Sequence[str], stage: Stage, text: str = "") -> None:
     if _progress is not None:
         with contextlib.suppress(OSError):  # nobody listens any more: the work goes on
-            _progress.send((tuple(job_ids), stage))
+            _progress.send((tuple(job_ids), stage, text))

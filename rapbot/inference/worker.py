@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -24,7 +25,8 @@ from rapbot import errors
 from rapbot.errors import InferenceError, JobTimeout, RapbotError, WorkerDied
 from rapbot.i18n import mark
 from rapbot.inference.job import Answer, Job
-from rapbot.inference.serving import Failure, NotWarm, Warm, WorkerStart, initialise, run_batch, warm
+from rapbot.inference.serving import Failure, NotWarm, Warm, WorkerStart, initialise, run_batch, swap, warm
+from rapbot.inference.specs import AdapterSpec
 from rapbot.logs import get_logger
 from rapbot.messages import Progress, ProgressListener, Stage
 
@@ -67,7 +69,7 @@ class Worker:
 
     async def __aenter__(self) -> Worker:
         context = multiprocessing.get_context("spawn")  # a fork of a threaded process can hang
-        self._reader, self._writer = context.Pipe(duplex=False)
+        self._reader, self._writer = context.Pipe(duplex=True)
         self._pool = self._new_pool()
         listen = _progress_reader(self._reader, asyncio.get_running_loop(), self._tell)
         self._thread = threading.Thread(target=listen, name="worker-progress", daemon=True)
@@ -109,7 +111,7 @@ class Worker:
             while self._warm is None:
                 await asyncio.sleep(self._backoff())
                 try:
-                    result = await self._schedule(warm, (), self._start_deadline)
+                    result = await self._schedule(warm, (self._start,), self._start_deadline)
                 except WorkerDied:
                     if self._failures > 3:
                         raise
@@ -185,14 +187,32 @@ class Worker:
         self._failures += 1
         self._restarts += 1
 
-    def _tell(self, job_ids: tuple[str, ...], stage: Stage) -> None:
+    def stop(self, job_id: str) -> None:
+        """Nobody waits for this job any more: the model need not write it to the end."""
+        with suppress(OSError):
+            self._reader.send(job_id)
+
+    async def swap(self, adapters: Sequence[AdapterSpec]) -> None:
+        """Other LoRAs from the next batch on; the models stay loaded, and answers being written are finished.
+
+        Raises ConfigError, WeightsError; the LoRAs then stay as they were.
+        """
+        await self.ready()
+        result = await self._schedule(swap, (tuple(adapters),), self._start_deadline)
+        if isinstance(result, Failure):
+            raise _error(result)
+        generator = replace(self._start.profile.generator, adapters=tuple(adapters))
+        profile = replace(self._start.profile, generator=generator)
+        self._start = replace(self._start, profile=profile)  # a process started later loads them too
+
+    def _tell(self, job_ids: tuple[str, ...], stage: Stage, text: str = "") -> None:
         for job_id in job_ids:
             if listener := self._listeners.get(job_id):
-                listener(Progress(stage))
+                listener(Progress(stage, text=text))
 
 
 def _progress_reader(
-    reader: Connection, loop: asyncio.AbstractEventLoop, tell: Callable[[tuple[str, ...], Stage], None]
+    reader: Connection, loop: asyncio.AbstractEventLoop, tell: Callable[[tuple[str, ...], Stage, str], None]
 ) -> Callable[[], None]:
     """A loop for a thread: from the worker's pipe to the event loop, until None arrives."""
 

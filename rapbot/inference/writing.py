@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from rapbot.inference.boxes import parse_boxes
 from rapbot.inference.captions import UNSEEN, compose_caption, compose_description
 from rapbot.inference.choosing import likeliest_statement, option_scores
 from rapbot.inference.guard import (
@@ -23,13 +24,29 @@ from rapbot.inference.guard import (
 )
 from rapbot.inference.job import Card, Job, Scene, Task
 from rapbot.inference.looking import answer_from_scene, look_for
-from rapbot.inference.prompt import RAP, build_prompt, select_cards
+from rapbot.inference.prompt import Pictures, build_prompt, select_cards
 from rapbot.inference.reading import FAVOURITE, Reading, Verdict, is_yes_no, read, read_all
 from rapbot.inference.seams import Generator, Prompt
 from rapbot.inference.surroundings import other_things
 from rapbot.inference.wording import listed, mark, place, sentence
+from rapbot.messages import Box
 
+_UNFINISHED = re.compile(r"<[^<>]*$")
+"""A name of which only the beginning is written."""
 _TAG = re.compile(r"</?[A-Za-z][^<>]*>|[<>]")
+
+
+JobListener = Callable[[str, str], bool]
+"""Told (job id, text so far, names as <Name>) while an answer is written; False: nobody waits for it any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What one answer is written from."""
+
+    job: Job
+    scene: Scene | None = None
+    pictures: Pictures = field(default_factory=Pictures)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,34 +56,47 @@ class Written:
     text: str
     named: tuple[int, ...] = ()
     option_scores: tuple[float, ...] = ()
+    boxes: tuple[tuple[int, Box], ...] = ()
+    """Where a model that sees says a concept is, which the keys did not find."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """A text that is right already, and how the model may say it better: its draft goes through `finish`."""
+    """A text that is right already, and how the model may say it better: its draft goes through `finish`.
+
+    `partial` makes a draft that is still being written fit to be shown.
+    """
 
     composed: str
     prompt: Prompt
-    finish: Callable[[str], str]
+    finish: Callable[[str], str | Written]
+    partial: Callable[[str], str] | None = None
 
 
-def write_answers(
-    generator: Generator, work: Sequence[tuple[Job, Scene | None]], *, layout: str, concepts_in_prompt: int
-) -> list[Written]:
+def write_answers(generator: Generator, work: Sequence[Material], listener: JobListener | None = None) -> list[Written]:
     """One text per job, in order; drafts of all jobs are generated together.
 
-    `layout` is "pocket" for a text-only model and "rap" for one that sees; `concepts_in_prompt` is K of the paper.
+    A text-only model (layout "pocket") writes from the scene in words, one that sees from the pictures themselves.
     """
-    work = [(_defused(job), scene) for job, scene in work]
-    writer = _Writer(generator, layout, concepts_in_prompt)
-    planned = [writer.plan(job, scene) for job, scene in work]
-    plans = {number: plan for number, plan in enumerate(planned) if isinstance(plan, _Plan)}
-    drafts = generator.generate([plan.prompt for plan in plans.values()]) if plans and writer.drafts else []
-    texts = dict(zip(plans, drafts, strict=False))
+    work = [replace(material, job=_defused(material.job)) for material in work]
+    writer = _Writer(generator)
+    planned = [writer.plan(material) for material in work]
+    plans = [(number, plan) for number, plan in enumerate(planned) if isinstance(plan, _Plan)]
+    texts: dict[int, str] = {}
+    if plans and writer.drafts:
+
+        def follow(position: int, draft: str) -> bool:
+            number, plan = plans[position]
+            shown = plan.partial(_UNFINISHED.sub("", draft)) if plan.partial else ""
+            return listener(work[number].job.id, shown) if listener else True
+
+        drafts = generator.generate([plan.prompt for _, plan in plans], follow if listener else None)
+        texts = {number: draft for (number, _), draft in zip(plans, drafts, strict=True)}
     written = []
-    for number, ((job, _), plan) in enumerate(zip(work, planned, strict=True)):
+    for number, (material, plan) in enumerate(zip(work, planned, strict=True)):
         if isinstance(plan, _Plan):
-            plan = _named(plan.finish(texts[number]) if number in texts else plan.composed, job)
+            said = plan.finish(texts[number]) if number in texts else plan.composed
+            plan = _named(said, material.job) if isinstance(said, str) else said
         written.append(plan)
     return written
 
@@ -92,24 +122,29 @@ def _each(name: str, known: Container[str]) -> list[str]:
 @dataclass(frozen=True, slots=True)
 class _Writer:
     generator: Generator
-    layout: str
-    k: int
 
     @property
     def drafts(self) -> bool:
         """Whether the model writes, or only chooses."""
-        return self.layout == RAP or bool(getattr(self.generator, "adapted", True))
+        return self.generator.sees or self.generator.adapted
 
-    def plan(self, job: Job, scene: Scene | None) -> Written | _Plan:
+    def _prompt(self, material: Material, cards: Sequence[Card], scene: Scene | None) -> Prompt:
+        return build_prompt(self.generator.layout, material.job, scene, cards, material.pictures)
+
+    def plan(self, material: Material) -> Written | _Plan:
         """The finished answer where no model is needed, else what to ask it."""
+        job, scene = material.job, material.scene
         if job.options:
-            return self._choice(job, scene)
+            return self._choice(material)
+        if job.task is Task.LOCATE and self.generator.sees and material.pictures.photo is not None:
+            return self._located(material)
         if job.task in (Task.FIND, Task.RECOGNISE, Task.LOCATE):
             return _named(look_for(job, scene), job)
-        planned = self._answer(job, scene) if job.task is Task.QUESTION else self._caption(job, scene)
+        planned = self._answer(material) if job.task is Task.QUESTION else self._caption(material)
         return _named(planned, job) if isinstance(planned, str) else planned
 
-    def _caption(self, job: Job, scene: Scene | None) -> _Plan:
+    def _caption(self, material: Material) -> _Plan:
+        job, scene = material.job, material.scene
         cards = {card.concept_id: card for card in job.concepts.cards}
         sightings = scene.sightings if scene else ()
         present = [cards[one.concept_id] for one in sightings if one.concept_id in cards]
@@ -120,24 +155,46 @@ class _Writer:
         places = {sighting.name: place(sighting.box) for sighting in sightings}
 
         def whole(caption: str) -> str:
-            if job.task is Task.DESCRIBE:
+            if job.task is Task.DESCRIBE and not self.generator.sees:
                 caption = compose_description(scene, cards, caption)
             return caption if caption == UNSEEN else without_false_names(caption, absent)
 
         def finish(draft: str) -> str:
-            if self.layout == RAP:
+            if self.generator.sees:
                 return whole(_seen_by_model(draft, present, absent) or composed)
             return whole(caption_or_none(draft, present, absent, supported, places) or composed)
 
-        prompt = build_prompt(self.layout, job, scene, select_cards(job, scene, self.k))
-        return _Plan(whole(composed), prompt, finish)
+        def partial(draft: str) -> str:
+            return without_false_names(mark_names(clean(draft), present), absent)
 
-    def _answer(self, job: Job, scene: Scene | None) -> _Plan | str:
+        prompt = self._prompt(material, select_cards(job, scene, self.generator.concepts_in_prompt), scene)
+        return _Plan(whole(composed), prompt, finish, partial)
+
+    def _located(self, material: Material) -> Written | _Plan:
+        """Where one concept is: the model that sees is asked as well, and believed where the keys found nothing."""
+        job, scene = material.job, material.scene
+        composed = _named(look_for(job, scene), job)
+        asked = [card for card in job.concepts.cards if card.concept_id in job.mentioned]
+        seen = {sighting.concept_id for sighting in scene.sightings} if scene else set()
+        if scene is None or len(asked) != 1 or asked[0].concept_id in seen:
+            return composed
+        card = asked[0]
+
+        def finish(draft: str) -> Written:
+            boxes = parse_boxes(draft, scene.width, scene.height, self.generator.family)
+            if len(boxes) != 1:
+                return composed
+            text = f"I did not recognise {mark(card.name)} for sure, but that may be {place(boxes[0].box)}."
+            return Written(text, (card.concept_id,), boxes=((card.concept_id, boxes[0].box),))
+
+        return _Plan(composed.text, self._prompt(material, [card], scene), finish)
+
+    def _answer(self, material: Material) -> _Plan | str:
+        job, scene = material.job, material.scene
         cards = {card.concept_id: card for card in job.concepts.cards}
-        chosen = select_cards(job, scene, self.k)
-        if self.layout == RAP:
-            prompt = build_prompt(self.layout, job, scene, chosen)
-            return _Plan("", prompt, lambda draft: mark_names(clean(draft), chosen) or "I have no answer to that.")
+        chosen = select_cards(job, scene, self.generator.concepts_in_prompt)
+        if self.generator.sees and (chosen or scene is not None):
+            return self._answer_by_sight(material, chosen)
         named = [card for card in chosen if card.concept_id in job.mentioned]
         if scene is not None and (seen := answer_from_scene(job, scene, named)):
             return seen
@@ -151,6 +208,18 @@ class _Writer:
         if not told and scene is not None:
             return f"I can't tell that from the photo, and {_silent(asked)}."
         return " ".join(_told(reading) for reading in (readings if named else told or readings[:1]))
+
+    def _answer_by_sight(self, material: Material, chosen: Sequence[Card]) -> _Plan:
+        """A model that sees answers in its own words; an empty answer falls back on what the cards say."""
+        job, scene = material.job, material.scene
+
+        def shown(draft: str) -> str:
+            return mark_names(clean(draft), chosen)
+
+        readings = [read(job.text, card) for card in chosen]
+        told = " ".join(_told(reading) for reading in readings if reading.verdict is not Verdict.UNKNOWN)
+        composed = told or (f"I can't tell that, and {_silent(chosen)}." if chosen else "I can't tell that.")
+        return _Plan(composed, self._prompt(material, chosen, scene), lambda draft: shown(draft) or composed, shown)
 
     def _read(self, question: str, card: Card) -> Reading:
         """What the card says, by its words, else by what the model would ask about it."""
@@ -168,15 +237,16 @@ class _Writer:
         card, statement = reading.card, reading.statement
         return _Plan(
             statement,
-            build_prompt(self.layout, job, None, [card]),
+            build_prompt(self.generator.layout, job, None, [card]),
             lambda draft: answer_or_none(draft, card, statement, job.text) or statement,
         )
 
-    def _choice(self, job: Job, scene: Scene | None) -> Written:
+    def _choice(self, material: Material) -> Written:
         """A multiple choice: the text is the best option."""
-        chosen = select_cards(job, scene, self.k)
-        if self.layout == RAP:
-            scores = self.generator.score(build_prompt(self.layout, job, scene, chosen), job.options)
+        job, scene = material.job, material.scene
+        chosen = select_cards(job, scene, self.generator.concepts_in_prompt)
+        if self.generator.sees:
+            scores = self.generator.score(self._prompt(material, chosen, scene), job.options)
         else:
             scores = option_scores(self.generator, job, scene, chosen)
         best = max(range(len(scores)), key=scores.__getitem__)
