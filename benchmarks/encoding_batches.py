@@ -14,6 +14,7 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,11 @@ CROPS = 24
 ROUNDS = 5
 SETTINGS = ((64, 12, 32), (128, 12, 32), (256, 12, 32), (384, 12, 96))
 """Width of the tower, layers, pixels of the side."""
+BUILDERS: dict[str, Callable[..., Path]] = {
+    "open-clip": tiny_eyes.open_clip_folder,
+    "dinov2": tiny_eyes.dinov2,
+    "siglip": tiny_eyes.siglip,
+}
 
 
 def main() -> None:
@@ -42,7 +48,7 @@ def main() -> None:
     print(f"{'encoder':11} {'width':>5} {'layers':>6} {'pixels':>6} {'1 by 1':>8} {'by 8':>8}  ratio")
     with tempfile.TemporaryDirectory() as folder:
         for width, layers, size in SETTINGS:
-            for kind in ("open-clip", "dinov2", "siglip"):
+            for kind in BUILDERS:
                 encoders = [_load(kind, Path(folder), width, layers, size, batch, threads) for batch in (1, 8)]
                 single, batched = _rates(encoders, crops)
                 print(
@@ -67,9 +73,8 @@ def _rates(encoders: list[Encoder], crops: list[Image.Image]) -> list[float]:
 def _load(kind: str, folder: Path, width: int, layers: int, size: int, batch: int, threads: int) -> Encoder:
     """Patches of 8 x 8 pixels and heads of 32 numbers in all of them."""
     place = folder / kind / f"{width}-{layers}-{size}"
-    build = {"open-clip": tiny_eyes.open_clip_folder, "dinov2": tiny_eyes.dinov2, "siglip": tiny_eyes.siglip}[kind]
     if not place.exists():
-        build(place, width=width, layers=layers, size=size)
+        BUILDERS[kind](place, width=width, layers=layers, size=size)
     return load_encoder(EncoderSpec(kind, str(place), batch), Runtime(threads, "cpu", offline=True))
 
 

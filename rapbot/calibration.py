@@ -229,10 +229,12 @@ def choose(
         return max(allowed, key=lambda pair: (round(pair[0].f1, 6), -pair[0].false))[1]
 
     true, false = _matches(looks, avatars)
-    grid = np.arange(min(*true, *false) - _STEP, max(true) + 2 * _STEP, _STEP)
+    grid = np.arange(min(*true, *false) - _STEP, max(true) + 4 * _STEP, 4 * _STEP)
 
     def chosen(among: npt.NDArray[np.bool_]) -> RetrievalRules:
         rules = best((_at(start, float(distance)) for distance in grid), among)
+        near = (rules.window_distance + step * _STEP for step in range(-3, 4))
+        rules = best((_at(start, distance) for distance in near), among)
         window = rules.window_distance
         rules = best((replace(rules, whole_distance=window + offset) for offset in _OFFSETS), among)
         return best((replace(rules, margin=margin) for margin in _MARGINS), among)

@@ -7,12 +7,8 @@ import json
 import re
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from io import BytesIO
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import typer
 
@@ -218,46 +214,12 @@ def _weights(settings: Settings) -> str | Note:
 
 
 def _worker(settings: Settings) -> str:
-    """Load the models, and let them do everything once: in a store of its own, on a drawn picture."""
-    from rapbot.app import running
-    from rapbot.assistant import Ask
-    from rapbot.messages import Actor, Chat, Photo, Request
+    from rapbot.doctor_run import run_once
 
-    async def run(database: Path) -> tuple[float, dict[str, float]]:
-        began = time.perf_counter()
-        async with running(settings, database, background=False) as app:
-            await app.worker.ready()
-            loaded = time.perf_counter()
-            actor, chat, photo = Actor("local:doctor"), Chat("doctor"), Photo(_drawn(), "drawn.jpg")
-            await app.assistant.remember(actor, chat, "Dot", "A red ball with a white spot.", photo=photo)
-            taught = time.perf_counter()
-            seen = await app.assistant.caption(Request(actor, chat, "", (photo,)))
-            asked = Request(actor, chat, "What colour is Dot?")
-            chosen = await app.assistant.respond(asked, ask=Ask(options=("Red", "Blue"), about=("Dot",)))
-            stages = {"detect and encode": "look", "retrieve": "retrieve", "write": "generate"}
-            times = {name: seen.timings.get(stage, 0.0) for name, stage in stages.items()}
-            times["choose"] = chosen.timings.get("generate", 0.0)
-            return loaded - began, {"teach": taught - loaded, **times}
-
-    with TemporaryDirectory() as folder:
-        seconds, stages = asyncio.run(run(Path(folder) / "doctor.sqlite3"))
+    seconds, stages = run_once(settings)
     return f"the models loaded in {seconds:.1f} s; " + ", ".join(
         f"{name} {took:.2f} s" for name, took in stages.items()
     )
-
-
-def _drawn() -> bytes:
-    """A JPEG of a ball on a table."""
-    from PIL import Image, ImageDraw
-
-    picture = Image.new("RGB", (800, 600), "beige")
-    draw = ImageDraw.Draw(picture)
-    draw.rectangle((0, 400, 800, 600), fill="saddlebrown")
-    draw.ellipse((300, 200, 540, 440), fill="red")
-    draw.ellipse((360, 250, 430, 320), fill="white")
-    file = BytesIO()
-    picture.save(file, "JPEG")
-    return file.getvalue()
 
 
 def _page(settings: Settings) -> str:

@@ -87,9 +87,8 @@ class ExtraMissing(ConfigError):
 
     def __init__(self, what: str, extra: str, missing: str) -> None:
         super().__init__(
-            _("{what} needs the extra {extra}, which is not installed ({missing} is missing): {command}").format(
-                what=what, extra=extra, missing=missing, command=f"pip install -e '.[{extra}]'"
-            )
+            f"{what} needs the extra {extra}, which is not installed ({missing} is missing): "
+            f"pip install -e '.[{extra}]'"
         )
 
 

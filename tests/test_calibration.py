@@ -55,7 +55,7 @@ def seen(concept: int, distance: float, seed: int, truth: frozenset[int], fold: 
     return Look(REGIONS, keys, truth, fold)
 
 
-def measured(true: tuple[float, float], false: tuple[float, float], count: int = 120) -> list[Look]:
+def measured(true: tuple[float, float], false: tuple[float, float], count: int = 64) -> list[Look]:
     """Photos whose true matches lie evenly in `true`, negatives with a nearest match evenly in `false`."""
     looks = []
     for n, (near, far) in enumerate(zip(np.linspace(*true, count), np.linspace(*false, count), strict=True)):
@@ -74,7 +74,7 @@ def test_where_true_and_false_matches_lie_apart_the_threshold_lies_between(
     assert chosen.rules.counterexample_reach == chosen.rules.window_distance
     assert chosen.fitted.f1 == 1.0
     assert chosen.expected.f1 > 0.97
-    assert chosen.expected.negatives == 120
+    assert chosen.expected.negatives == 64
 
 
 @pytest.mark.parametrize("limit", [0.0, 0.03, 0.1, 0.3])
@@ -91,7 +91,7 @@ def test_where_they_overlap_false_names_stay_below_the_limit(limit: float) -> No
 def test_a_concept_is_judged_by_rules_that_were_chosen_without_it() -> None:
     """One concept lies farther off than all others: the fit takes it in, the estimate does not."""
     looks = [look for look in measured((0.4, 0.5), (0.95, 1.2)) if 7 not in look.truth]
-    looks += [seen(7, 0.9, 300 + n, frozenset({7}), 4) for n in range(15)]
+    looks += [seen(7, 0.9, 300 + n, frozenset({7}), 4) for n in range(10)]
     chosen = choose([look for look in looks if look.fold != 4 or look.truth in ({7}, set())], VISIBLE,
                     RetrievalRules(), 0.03)  # fmt: skip
     assert chosen.fitted.right == chosen.fitted.wanted

@@ -14,6 +14,7 @@ from rapbot.errors import WeightsError
 from rapbot.inference.generators import TextGenerator
 from rapbot.inference.llama import Llama, LlamaShape
 from rapbot.inference.lora import merge_lora
+from rapbot.inference.prompt import POCKET
 from rapbot.inference.seams import Prompt
 from rapbot.inference.weights import LANGUAGE, ensure
 
@@ -194,7 +195,7 @@ def test_a_lora_is_merged_as_peft_merges_it(tiny: tuple[Path, Path, Any]) -> Non
 
     base, adapter, merged = tiny
     weights = load_file(base / "model.safetensors")
-    assert merge_lora(weights, adapter) == 14
+    assert merge_lora(weights, adapter) == POCKET
     tokens = list(range(3, 23))
     with torch.inference_mode():
         expected = merged(torch.tensor([tokens])).logits[0]

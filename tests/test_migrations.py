@@ -13,7 +13,7 @@ import pytest
 from rapbot.concepts import migrations
 from rapbot.concepts.sqlite import SqliteConceptStore
 from rapbot.errors import StoreError
-from tests.concept_samples import ENCODER, everything, lala
+from tests.concept_samples import ENCODER, everything, key, lala
 
 
 @pytest.fixture
@@ -100,3 +100,30 @@ async def test_two_programs_may_make_the_same_new_database_at_once(path: Path) -
 
     await asyncio.gather(*(start(f"Lala {number}") for number in range(6)))
     assert rows(path, "SELECT count(*) FROM concepts") == [(6,)]
+
+
+async def test_keys_of_a_database_from_before_the_encoders_had_a_table_are_carried_over(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = [step for step in migrations.MIGRATIONS if step.__name__ < "m004"]
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "MIGRATIONS", old)
+        async with aiosqlite.connect(path, isolation_level=None) as db:
+            await migrations.migrate(db, path)
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("INSERT INTO owners (no, id, revision) VALUES (1, 'me', 1)")
+        db.execute("INSERT INTO concepts VALUES (7, 1, 'Lala', 'lala', 'dog', '', 0.0, 0.0, 'me')")
+        for number, encoder in ((5, ENCODER), (6, "former")):
+            db.execute("INSERT INTO avatars VALUES (?, 1, 7, 'avatar', ?, 0, 0, 1, 1, 0.0)", (number, encoder))
+            db.execute("INSERT INTO photos VALUES (?, x'ffd8')", (number,))
+            db.execute("INSERT INTO keys VALUES (1, ?, ?)", (number, key(number).tobytes()))
+    async with SqliteConceptStore.open(path, ENCODER) as store:
+        table = (await everything(store)).keys
+        assert ([row.avatar_id for row in table.rows], table.stale) == ([5], (6,))
+        assert table.keys.tobytes() == key(5).tobytes()
+        pending = await store.encodings.pending()
+        assert (pending.total, pending.done, pending.others) == (2, 1, ("former",))
+        store.serve_also("former")
+        assert [table.encoder for table in (await everything(store)).tables] == [ENCODER, "former"]
+    assert rows(path, "PRAGMA freelist_count") == [(0,)]
+    assert rows(path, "PRAGMA foreign_key_check") == []

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rapbot.inference.boxes import parse_boxes
 from rapbot.inference.detectors import DenseMapDetector
 from rapbot.inference.encoders import EfficientNetEncoder
 from rapbot.inference.job import Answer, AvatarPicture, Card, IndexRow, Job, Task, VisibleConcepts
@@ -24,6 +25,7 @@ from rapbot.inference.pipeline import Models, RapPipeline
 from rapbot.inference.prompt import SEEING
 from rapbot.inference.retrieval import YOU_SAID_NO, RetrievalRules
 from rapbot.inference.seams import Listener, Prompt
+from rapbot.messages import Box
 from rapbot.photos import PhotoLimits
 from tests.pictures import cat_jpeg
 
@@ -41,6 +43,9 @@ class Speaker:
         self.asked: list[Prompt] = []
         self._drafts = list(drafts)
         self._yes = yes
+
+    def boxes(self, text: str, width: int, height: int) -> tuple[Box, ...]:
+        return tuple(one.box for one in parse_boxes(text, width, height))
 
     def generate(self, prompts: Sequence[Prompt], listener: Listener | None = None) -> list[str]:
         self.asked += prompts

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rapbot.inference.boxes import parse_boxes
 from rapbot.inference.generators import TextGenerator
 from rapbot.inference.job import Card, Job, Region, Scene, Tag, Task, VisibleConcepts
 from rapbot.inference.seams import Listener, Prompt
@@ -45,6 +46,9 @@ class Drafts:
         self.sees = layout != "pocket"
         self._drafts = list(drafts)
         self.asked: list[Prompt] = []
+
+    def boxes(self, text: str, width: int, height: int) -> tuple[Box, ...]:
+        return tuple(one.box for one in parse_boxes(text, width, height))
 
     def generate(self, prompts: Sequence[Prompt], listener: Listener | None = None) -> list[str]:
         self.asked += prompts

@@ -11,7 +11,13 @@ import math
 from collections.abc import Sequence
 
 from rapbot.inference.job import Card, Job, Scene
-from rapbot.inference.prompt import build_asking_prompt, build_choice_prompt, scene_in_words
+from rapbot.inference.prompt import (
+    POCKET_LORA,
+    build_asking_prompt,
+    build_choice_prompt,
+    build_short_prompt,
+    scene_in_words,
+)
 from rapbot.inference.reading import Verdict, read, read_all, stems
 from rapbot.inference.seams import Generator
 from rapbot.inference.statements import statements
@@ -34,8 +40,12 @@ def option_scores(generator: Generator, job: Job, scene: Scene | None, cards: Se
     told = " ".join(card.info for card in about)
     if scene is not None:
         told = f"{told} In the photo: {scene_in_words(scene, about)}."
-    informed = generator.score(build_choice_prompt(name, told, job.text), job.options)
-    blind = generator.score(build_choice_prompt(name, "", job.text), job.options)
+    if generator.layout == POCKET_LORA:
+        informed = generator.score(build_short_prompt(job, scene, about), job.options)
+        blind = [0.0] * len(job.options)  # it was taught to choose by what it reads
+    else:
+        informed = generator.score(build_choice_prompt(name, told, job.text), job.options)
+        blind = generator.score(build_choice_prompt(name, "", job.text), job.options)
     readings = [read(job.text, card) for card in about]
     statements = " ".join(one.statement for one in readings if one.verdict is not Verdict.UNKNOWN)
     return [

@@ -102,7 +102,7 @@ def reading(model: str, runtime: Runtime) -> Iterator[None]:
             yield
     except RapbotError:
         raise
-    except (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, EOFError, MemoryError) as error:
+    except _ORDINARY as error:
         raise WeightsError(_sentence(model, runtime, error)) from error
     except Exception as error:  # safetensors, pickle and the hub's client derive theirs straight from Exception
         if not any(_is_a(one, *_BROKEN, *_AWAY, *_UNKNOWN, *_CLOSED) for one in _chain(error)):
@@ -125,6 +125,17 @@ def _kept_away_from_the_hub(offline: bool) -> Iterator[None]:
         constants.HF_HUB_OFFLINE = before
 
 
+_ORDINARY = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    MemoryError,
+    ImportError,  # some tokenizers need a library of their own
+)
 # By name, so that none of these libraries has to be there to ask.
 _BROKEN = ("SafetensorError", "UnpicklingError", "BadZipFile", "EOFError", "JSONDecodeError", "UnicodeDecodeError")
 _AWAY = ("OfflineModeIsEnabled", "LocalEntryNotFoundError", "ConnectionError", "ConnectError", "TransportError")

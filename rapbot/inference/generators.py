@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rapbot.errors import WeightsError
+from rapbot.inference.prompt import POCKET
 from rapbot.inference.seams import Listener, Prompt
 from rapbot.inference.specs import GeneratorSpec, Runtime
+from rapbot.messages import Box
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from rapbot.inference.llama import KeyValues, Llama
 
 END_OF_TURN = "<|im_end|>"
+SHIPPED = Path(__file__).parent / "adapters" / "pocket"
+"""The LoRA that comes with rapbot (training/pocket made it); one in the settings takes its place."""
 _ROWS = 8
 """Prompts written side by side: two to three times the tokens per second of one by one; more only takes memory."""
 _PREFIXES = 8
@@ -41,11 +45,12 @@ class TextGenerator:
 
     sees = False
     family = ""
-    layout = "pocket"
     concepts_in_prompt = 3
 
-    def __init__(self, model: Llama, tokenizer: Any, *, adapted: bool = False) -> None:
+    def __init__(self, model: Llama, tokenizer: Any, *, adapted: bool = False, layout: str = POCKET) -> None:
         self._model = model
+        self.layout = layout
+        """The prompts that it knows: those of the LoRA's manifest."""
         self.adapted = adapted
         """Whether a LoRA taught it to caption. Untrained, it invents benches and calls a dog a cat: writing.py then
         uses it only to choose (options, statements), which it does well."""
@@ -77,9 +82,12 @@ class TextGenerator:
         except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise WeightsError(f"The language model in {path} cannot be read.") from error
         with torch.inference_mode():
-            if lora is not None:
-                merge_lora(weights, lora)
-            return cls(Llama(shape, weights), tokenizer, adapted=lora is not None)
+            layout = merge_lora(weights, lora) if lora is not None else POCKET
+            return cls(Llama(shape, weights), tokenizer, adapted=lora is not None, layout=layout)
+
+    def boxes(self, text: str, width: int, height: int) -> tuple[Box, ...]:
+        """None: it does not see."""
+        return ()
 
     def generate(self, prompts: Sequence[Prompt], listener: Listener | None = None) -> list[str]:
         """One greedy answer per prompt: `answer_prefix` and what follows, up to a stop text, without it."""
@@ -104,7 +112,7 @@ class TextGenerator:
         scores: list[float] = []
         with torch.inference_mode():
             fixed, asked = self._tokens(prompt)
-            answers = [[*self._encode(prompt.answer_prefix + _defused(option)), self._end] for option in options]
+            answers = [answer_tokens(self._tokenizer, option) for option in options]
             start = len(fixed) + len(asked)
             shared = self._cache("prompt", 1, start)
             hidden = self._read(fixed, asked, shared)
@@ -186,17 +194,10 @@ class TextGenerator:
         return self._prefixes[key]
 
     def _tokens(self, prompt: Prompt) -> tuple[list[int], list[int]]:
-        """The prompt as ChatML: (everything before the last message, the last message and the start of the answer)."""
-        *before, last = prompt.messages
-        fixed = "".join(_turn(role, content) for role, content in before)
-        asked = self._encode(_turn(*last) + "<|im_start|>assistant\n" + prompt.answer_prefix)
-        if len(asked) > _LONGEST_PROMPT:
-            asked = asked[: _LONGEST_PROMPT // 2] + asked[-(_LONGEST_PROMPT // 2) :]
-        return self._encode(fixed), asked
+        return prompt_tokens(self._tokenizer, prompt)
 
     def _encode(self, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
-        return ids
+        return _encoded(self._tokenizer, text)
 
 
 class _Draft:
@@ -226,6 +227,29 @@ class _Draft:
         self.done = bool(stops) or len(self._ids) >= self._prompt.max_new_tokens
         if self._listener is not None and not self._listener(self._number, self.text):
             self.done = True
+
+
+def prompt_tokens(tokenizer: Any, prompt: Prompt) -> tuple[list[int], list[int]]:
+    """The prompt as ChatML: (everything before the last message, the last message and the start of the answer).
+
+    `tokenizer` is a `tokenizers.Tokenizer`; training encodes with this too.
+    """
+    *before, last = prompt.messages
+    fixed = "".join(_turn(role, content) for role, content in before)
+    asked = _encoded(tokenizer, _turn(*last) + "<|im_start|>assistant\n" + prompt.answer_prefix)
+    if len(asked) > _LONGEST_PROMPT:
+        asked = asked[: _LONGEST_PROMPT // 2] + asked[-(_LONGEST_PROMPT // 2) :]
+    return _encoded(tokenizer, fixed), asked
+
+
+def answer_tokens(tokenizer: Any, answer: str) -> list[int]:
+    """A whole answer, end of turn included."""
+    return [*_encoded(tokenizer, _defused(answer)), tokenizer.token_to_id(END_OF_TURN)]
+
+
+def _encoded(tokenizer: Any, text: str) -> list[int]:
+    ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
+    return ids
 
 
 def _turn(role: str, content: str) -> str:

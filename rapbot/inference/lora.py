@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rapbot.errors import WeightsError
 from rapbot.inference.mllm.manifest import check_manifest, read_manifest
-from rapbot.inference.prompt import POCKET
+from rapbot.inference.prompt import POCKET, POCKET_LORA
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,8 +25,8 @@ _UNREAD = ("use_dora", "fan_in_fan_out", "lora_bias", "rank_pattern", "alpha_pat
 """Settings of peft that would change the sum; an adapter that uses one is refused instead of read wrongly."""
 
 
-def merge_lora(weights: dict[str, Tensor], folder: Path) -> int:
-    """Add the adapter in `folder` to `weights` in place; returns how many matrices changed.
+def merge_lora(weights: dict[str, Tensor], folder: Path) -> str:
+    """Add the adapter in `folder` to `weights` in place; returns the prompt layout that it was trained on.
 
     Raises WeightsError when the folder is no LoRA adapter, uses an unread setting or does not fit the model, or when
     its manifest names another model or other prompts. One without a manifest is taken as made for these.
@@ -35,12 +35,11 @@ def merge_lora(weights: dict[str, Tensor], folder: Path) -> int:
     from safetensors.torch import load_file
 
     manifest = read_manifest(folder)
+    layout = POCKET if manifest is None else manifest.layout
     if manifest is not None:
         check_manifest(manifest, folder.name, BASE_MODEL)
-        if manifest.layout != POCKET:
-            raise WeightsError(
-                f"The adapter {folder.name} was trained on the layout {manifest.layout}, not on {POCKET}."
-            )
+        if layout not in (POCKET, POCKET_LORA):
+            raise WeightsError(f"The adapter {folder.name} was trained on the layout {layout}, not on {POCKET_LORA}.")
     try:
         settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
         adapter = load_file(folder / "adapter_model.safetensors")
@@ -57,7 +56,7 @@ def merge_lora(weights: dict[str, Tensor], folder: Path) -> int:
         if up is None or base is None or base.shape != (up.shape[0], down.shape[1]):
             raise WeightsError(f"The adapter in {folder} was trained for another model ({target} does not fit).")
         weights[target] = base.float() + scale * (up.float() @ down.float())
-    return len(downs)
+    return layout
 
 
 def scale_of(settings: dict[str, Any], folder: Path) -> float:

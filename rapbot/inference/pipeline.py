@@ -324,10 +324,17 @@ class RapPipeline:
         if not batch:
             return
         report([work.job.id for work in batch], Stage.WRITING)
-        models = self._models
-        with _timed(batch, "generate"):
-            material = [Material(work.job, work.scene, Pictures(work.picture, work.avatars_seen)) for work in batch]
-            written = write_answers(models.generator, material, listener)
+        material = [Material(work.job, work.scene, Pictures(work.picture, work.avatars_seen)) for work in batch]
+        try:
+            with _timed(batch, "generate"):
+                written = write_answers(self._models.generator, material, listener)
+        except RapbotError as error:
+            if len(batch) == 1:
+                batch[0].failure = Failure(type(error).__name__, error.sentence)
+            else:  # one of them cannot be answered: it takes nobody along
+                for work in batch:
+                    self._write([work], report, listener)
+            return
         for work, words in zip(batch, written, strict=True):
             work.scene = _with_boxes(work.scene, work.job, words.boxes)
             work.answer = Answer(

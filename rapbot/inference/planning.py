@@ -87,7 +87,8 @@ def _generator(spec: GeneratorSpec, chosen: ModelSettings, settings: Settings) -
         attention=chosen.attention,
         url=chosen.url,
         key=chosen.secret(),
-        timeout=chosen.timeout_s,
+        # Before the worker itself is given up: the server's silence is told by its own sentence.
+        timeout=min(chosen.timeout_s, 0.8 * settings.worker.deadline_s),
     )
 
 

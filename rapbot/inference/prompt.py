@@ -2,8 +2,8 @@
 
 Layout "rap" is the prompt the published adapters were trained on (RAP, CVPR 2025, reference implementation), for models
 that see. Layout "seeing" asks the same of models that see but were not trained on it: it says what they are to do.
-Layout "pocket" is for a text-only model: the scene in words (Socratic models, Zeng et al. 2022). Layout "pocket-lora" is
-for the same model once a LoRA taught it (training/pocket): no examples, so a third of the tokens.
+Layout "pocket" is for a text-only model: the scene in words (Socratic models, Zeng et al. 2022). Layout "pocket-lora"
+is for the same model once a LoRA taught it (training/pocket): no examples, so a third of the tokens.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ PROMPT_VERSIONS = {RAP: "rap-1", SEEING: "seeing-1", POCKET: "pocket-1", POCKET_
 PROMPT_VERSION = PROMPT_VERSIONS[RAP]
 POCKET_PROMPT_VERSION = PROMPT_VERSIONS[POCKET]
 
+SILENT = "The card does not say."
+"""What a model of layout "pocket-lora" learned to write when the card does not answer."""
 _INFO_LIMIT = 500
 """Characters of a card's info that are shown to the model."""
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from rapbot.inference.job import Region, Tag
+from rapbot.messages import Box
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,11 @@ class Generator(Protocol):
 
     @property
     def family(self) -> str:
-        """Name of its kind, which tells how it writes boxes (boxes.py); "" where it writes none."""
+        """Name of its kind (mllm.families); "" where it is none of those."""
+        ...
+
+    def boxes(self, text: str, width: int, height: int) -> tuple[Box, ...]:
+        """The boxes that an answer about one photo of that many pixels speaks of, in fractions of the photo."""
         ...
 
     @property

@@ -11,20 +11,20 @@ import re
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
 
-from rapbot.inference.boxes import parse_boxes
 from rapbot.inference.captions import UNSEEN, compose_caption, compose_description
 from rapbot.inference.choosing import likeliest_statement, option_scores
 from rapbot.inference.guard import (
     answer_or_none,
     caption_or_none,
     clean,
+    grounded_or_none,
     mark_names,
     supported_words,
     without_false_names,
 )
 from rapbot.inference.job import Card, Job, Scene, Task
 from rapbot.inference.looking import answer_from_scene, look_for
-from rapbot.inference.prompt import Pictures, build_prompt, select_cards
+from rapbot.inference.prompt import POCKET_LORA, SILENT, Pictures, build_prompt, select_cards
 from rapbot.inference.reading import FAVOURITE, Reading, Verdict, is_yes_no, read, read_all
 from rapbot.inference.seams import Generator, Prompt
 from rapbot.inference.surroundings import other_things
@@ -33,6 +33,8 @@ from rapbot.messages import Box
 
 _UNFINISHED = re.compile(r"<[^<>]*$")
 """A name of which only the beginning is written."""
+_FIRST_PERSON = re.compile(r"\b(?:I|me|we|us|our)\b")
+"""Words of whoever wrote a card; the model would take them for the words of the one who asks."""
 _TAG = re.compile(r"</?[A-Za-z][^<>]*>|[<>]")
 
 
@@ -181,11 +183,11 @@ class _Writer:
         card = asked[0]
 
         def finish(draft: str) -> Written:
-            boxes = parse_boxes(draft, scene.width, scene.height, self.generator.family)
+            boxes = self.generator.boxes(draft, scene.width, scene.height)
             if len(boxes) != 1:
                 return composed
-            text = f"I did not recognise {mark(card.name)} for sure, but that may be {place(boxes[0].box)}."
-            return Written(text, (card.concept_id,), boxes=((card.concept_id, boxes[0].box),))
+            text = f"I did not recognise {mark(card.name)} for sure, but that may be {place(boxes[0])}."
+            return Written(text, (card.concept_id,), boxes=((card.concept_id, boxes[0]),))
 
         return _Plan(composed.text, self._prompt(material, [card], scene), finish)
 
@@ -202,12 +204,29 @@ class _Writer:
         if not asked:
             return _among_all(job, scene, list(cards.values()))
         readings = [self._read(job.text, card) for card in asked]
+        if self.generator.layout == POCKET_LORA and len(asked) == 1:
+            return self._read_by_model(material, readings[0])
         told = [reading for reading in readings if reading.verdict is not Verdict.UNKNOWN]
         if len(told) == 1 and (len(readings) == 1 or not named):
             return self._phrased(job, told[0])
         if not told and scene is not None:
             return f"I can't tell that from the photo, and {_silent(asked)}."
         return " ".join(_told(reading) for reading in (readings if named else told or readings[:1]))
+
+    def _read_by_model(self, material: Material, reading: Reading) -> _Plan | str:
+        """A model that was taught to read cards answers; what its words do not hold up, the card's own words do."""
+        job, card = material.job, reading.card
+        silent = f"I can't tell that from the photo, and {_silent([card])}." if material.scene is not None else ""
+        composed = silent if silent and reading.verdict is Verdict.UNKNOWN else _told(reading)
+        if reading.verdict in (Verdict.YES, Verdict.NO) or (card.owner_name and _FIRST_PERSON.search(card.info)):
+            return composed
+
+        def finish(draft: str) -> str:
+            if reading.verdict is Verdict.TOLD:
+                return answer_or_none(draft, card, reading.statement, job.text) or composed
+            return composed if draft.startswith(SILENT) else grounded_or_none(draft, card, job.text) or composed
+
+        return _Plan(composed, build_prompt(POCKET_LORA, job, None, [card]), finish)
 
     def _answer_by_sight(self, material: Material, chosen: Sequence[Card]) -> _Plan:
         """A model that sees answers in its own words; an empty answer falls back on what the cards say."""
@@ -224,7 +243,8 @@ class _Writer:
     def _read(self, question: str, card: Card) -> Reading:
         """What the card says, by its words, else by what the model would ask about it."""
         reading = read(question, card)
-        if reading.verdict is Verdict.UNKNOWN and not is_yes_no(question) and reading.score > FAVOURITE:
+        taught = self.generator.layout == POCKET_LORA  # it is asked itself
+        if reading.verdict is Verdict.UNKNOWN and not taught and not is_yes_no(question) and reading.score > FAVOURITE:
             statement = likeliest_statement(self.generator, question, card)
             if statement is not None:
                 return Reading(card, Verdict.TOLD, statement, 1.0)

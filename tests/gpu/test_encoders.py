@@ -148,9 +148,8 @@ def test_pixels_are_those_of_the_models_own_processor(
     kind: str, size: tuple[int, int], runtime: Runtime, models_dir: Path
 ) -> None:
     crop = coffee().resize(size)
-    theirs = tiny_eyes.hf.AutoImageProcessor.from_pretrained(models_dir / KINDS[kind])(crop, return_tensors="pt")[
-        "pixel_values"
-    ][0]
+    processor = tiny_eyes.hf.AutoImageProcessor.from_pretrained(models_dir / KINDS[kind])
+    theirs = processor(crop, return_tensors="pt")["pixel_values"][0]
     tower = load(kind, runtime)._tower
     ours = tower.preparation.pixels([crop], tower.device, tower.dtype)[0]
     assert (ours - theirs).abs().max() < 3.1 / 255 / 0.22
@@ -206,6 +205,15 @@ def test_models_trained_with_texts_have_words_and_dinov2_has_none(runtime: Runti
         assert {tag.word for one in tags for tag in one} <= everyday
         assert all(0 <= tag.probability <= 1 for one in tags for tag in one)
     assert load("dinov2", runtime).encode(crops()).tags == ((),) * 5
+
+
+def test_without_its_tokenizer_siglip_has_keys_and_no_words(tmp_path: Path) -> None:
+    folder = tiny_eyes.siglip(tmp_path)
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+    views = load_encoder(EncoderSpec("siglip", str(folder)), Runtime(device="cpu")).encode(crops())
+    assert np.isfinite(views.keys).all()
+    assert views.tags == ((),) * 5
 
 
 def test_a_large_text_tower_is_not_asked_for_words_on_a_cpu() -> None:

@@ -32,6 +32,8 @@ class Preparation:
     resample: int = Image.Resampling.BICUBIC
     short_side: int = 0
     """MIDDLE: pixels of the shorter side before the middle is cut out, where that is more than the rest needs."""
+    round_down: bool = False
+    """MIDDLE: a middle between two pixels begins at the first (transformers), else at the even one (torchvision)."""
     fill: int = 0
     """PAD: grey level of the rest, 0..255."""
 
@@ -63,7 +65,7 @@ class Preparation:
     def _middle(self, width: int, height: int) -> tuple[float, float, float, float]:
         """The part of a crop that is left when it is scaled and cut to the middle: both in one step.
 
-        Rounded to the pixels at which torchvision's Resize and CenterCrop round; in one step, because a crop of
+        Rounded to the pixels at which the model's own two steps round; in one step, because a crop of
         3000 x 2 pixels would be half a million pixels wide in between.
         """
         short = self.short_side or max(self.width, self.height)
@@ -71,6 +73,7 @@ class Preparation:
             scaled_width, scaled_height = short, int(short * height / width)
         else:
             scaled_width, scaled_height = int(short * width / height), short
-        left, top = round((scaled_width - self.width) / 2), round((scaled_height - self.height) / 2)
+        beside, above = (scaled_width - self.width) / 2, (scaled_height - self.height) / 2
+        left, top = (int(beside), int(above)) if self.round_down else (round(beside), round(above))
         across, down = width / scaled_width, height / scaled_height
         return left * across, top * down, (left + self.width) * across, (top + self.height) * down

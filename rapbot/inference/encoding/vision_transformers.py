@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rapbot.errors import ConfigError
+from rapbot.errors import ConfigError, WeightsError
 from rapbot.inference.devices import device_of, dtype_of
 from rapbot.inference.encoding.batched import BatchedEncoder, Tower
 from rapbot.inference.encoding.pixels import MIDDLE, SQUASH, Preparation
 from rapbot.inference.encoding.pretrained import load_pretrained, load_processor
 from rapbot.inference.encoding.words import ZeroShotWords, affordable
 from rapbot.inference.specs import EncoderSpec, Runtime
+from rapbot.logs import get_logger
 
 if TYPE_CHECKING:
     import torch
 
+log = get_logger("rapbot.encoding")
 DINO_TYPES = ("dinov2", "dinov2_with_registers")
 SIGLIP_TYPES = ("siglip",)
 TEXTS = 128
@@ -65,6 +67,7 @@ def _preparation(processor: Any, model: str) -> Preparation:
         fit=MIDDLE if size.get("shortest_edge") else SQUASH,
         resample=int(processor.resample),
         short_side=size.get("shortest_edge") or 0,
+        round_down=True,
     )
 
 
@@ -74,7 +77,11 @@ def _words(network: Any, model: str, runtime: Runtime, device: torch.device) -> 
     length = network.config.text_config.max_position_embeddings
     if not affordable(network.text_model, length):
         return None
-    tokenizer = load_processor("AutoTokenizer", model, runtime)
+    try:
+        tokenizer = load_processor("AutoTokenizer", model, runtime)
+    except WeightsError as error:  # the keys need no tokenizer
+        log.warning("encoder_has_no_words", model=model, reason=error.sentence)
+        return None
 
     def encode(texts: Sequence[str]) -> torch.Tensor:
         parts = []

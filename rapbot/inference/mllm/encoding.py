@@ -53,9 +53,10 @@ class PromptEncoder:
         self._mark: str = processor.image_token
         self._render = renderer(family, processor)
         self._neutralise = neutraliser(family, self.tokenizer, (IMAGE, self._mark))
-        self._options = picture_options(family, processor, image_tokens)
+        self.options = picture_options(family, processor, image_tokens)
         mean = getattr(processor.image_processor, "image_mean", None) or (0.5, 0.5, 0.5)
         self._background = tuple(int(255 * one) for one in mean)
+        self._each: list[int] = []
         self._before = lru_cache(maxsize=16)(self._beginning)
         pad = self.tokenizer.pad_token_id
         self.pad: int = self.tokenizer.eos_token_id if pad is None else pad
@@ -116,7 +117,7 @@ class PromptEncoder:
             images=list(prompt.pictures) or None,
             add_special_tokens=bool(self._start(text)),
             return_tensors="pt",
-            **({"images_kwargs": self._options} if prompt.pictures and self._options else {}),
+            **({"images_kwargs": self.options} if prompt.pictures and self.options else {}),
         )
         return dict(made)
 
@@ -128,19 +129,13 @@ class PromptEncoder:
         """
         import torch
 
-        made: dict[str, Tensor] = {}
-        each: list[int] = []
-        if prompt.pictures:
-            made = dict(
-                self._processor(
-                    text=[self._mark * len(prompt.pictures)],
-                    images=[_square(picture, self._background) for picture in prompt.pictures],
-                    add_special_tokens=False,
-                    return_tensors="pt",
-                )
-            )
-            marks = made.pop("input_ids")[0].tolist()
-            each = marks[: len(marks) // len(prompt.pictures)]
+        pictures = [_square(picture, self._background) for picture in prompt.pictures]
+        made = dict(self._processor.image_processor(pictures, return_tensors="pt")) if pictures else {}
+        if pictures and not self._each:
+            # Every picture costs as many. The processor is asked once: it takes longer than reading a picture does.
+            once = self._processor(text=[self._mark], images=pictures[:1], add_special_tokens=False)
+            self._each = list(once["input_ids"][0])
+        each = self._each
         first, *others = text.split(self._mark)
         ids = [*self._start(first), *self._words(first)]
         for words in others:

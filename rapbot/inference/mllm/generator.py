@@ -14,11 +14,13 @@ from rapbot.inference.mllm.beginnings import WORTH_IT, Beginnings
 from rapbot.inference.mllm.decoding import Decode, Draft, decoder
 from rapbot.inference.mllm.encoding import Encoded, PromptEncoder, pictures_by_row, side_by_side
 from rapbot.inference.mllm.families import find_family
+from rapbot.inference.mllm.frames import boxes_in_photo
 from rapbot.inference.mllm.scoring import answer_likelihoods
 from rapbot.inference.prompt import RAP, SEEING
 from rapbot.inference.seams import Listener, Prompt
 from rapbot.inference.specs import AdapterSpec, GeneratorSpec, Runtime
 from rapbot.logs import get_logger
+from rapbot.messages import Box
 
 if TYPE_CHECKING:
     from rapbot.inference.mllm.models import LoadedModel
@@ -60,6 +62,10 @@ class SeeingGenerator:
     @property
     def family(self) -> str:
         return self._family.name
+
+    def boxes(self, text: str, width: int, height: int) -> tuple[Box, ...]:
+        """What the model's numbers mean in the photo that it was shown."""
+        return boxes_in_photo(text, width, height, self._family, self._encoder.options, self._loaded.processor)
 
     @property
     def adapted(self) -> bool:

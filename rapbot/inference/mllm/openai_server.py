@@ -19,14 +19,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rapbot.errors import InferenceError
+from rapbot.inference.boxes import parse_boxes
 from rapbot.inference.mllm import openai_scoring as scoring
-from rapbot.inference.mllm.data_urls import chat_messages, defused
+from rapbot.inference.mllm.data_urls import LONGEST_SIDE, chat_messages, defused
 from rapbot.inference.mllm.openai_connection import NONSENSE, Connection, Nonsense, readable
 from rapbot.inference.mllm.openai_draft import Draft
 from rapbot.inference.mllm.openai_served import Served, find_served
 from rapbot.inference.prompt import POCKET, RAP, SEEING
 from rapbot.inference.seams import Listener, Prompt
 from rapbot.inference.specs import AdapterSpec, GeneratorSpec, Runtime
+from rapbot.messages import Box
 
 T = TypeVar("T")
 
@@ -60,6 +62,12 @@ class ServerGenerator:
         self.adapted = spec.rap_trained
         self.layout = (RAP if spec.rap_trained else SEEING) if served.sees else POCKET
         self.concepts_in_prompt = spec.concepts_in_prompt or _CONCEPTS
+
+    def boxes(self, text: str, width: int, height: int) -> tuple[Box, ...]:
+        """Read as its family writes them; what the server does to a picture of that size is not known."""
+        scale = min(1.0, LONGEST_SIDE / max(width, height))
+        shown = (max(1, round(width * scale)), max(1, round(height * scale)))
+        return tuple(one.box for one in parse_boxes(text, *shown, self.family))
 
     def close(self) -> None:
         self._connection.close()
