@@ -135,7 +135,7 @@ class Assistant:
         avatar, encoded = await self._encode(actor, data, category, box, listener, faces=guess_person)
         if not category:
             category = _kind_seen(encoded)
-        changed = await self._change(actor, Remember(name, category[: limits.category], info, avatar))
+        changed = await self._change(actor, Remember(name, category[: limits.category], info, avatar, encoded.traits))
         context.draft = None
         context.subjects = (changed.id,) if changed else ()
         text = _("I will know {name} ({category}) from now on. Send me a photo, or ask me about {name}.")

@@ -325,7 +325,7 @@ def print_calibration(calibration: Calibration) -> None:
     console.print(
         f"Chosen: window_distance {rules.window_distance:.3f}, whole_distance {rules.whole_distance:.3f},"
         f" margin {rules.margin:g}.\n"
-        f"For concepts it was not chosen by (cross-validated): it finds {expected['recall']:.0%} of what is there"
+        f"On what it was not chosen by (cross-validated): it finds {expected['recall']:.0%} of what is there"
         f" ({recall_low:.0%} to {recall_high:.0%}), and says a name in {expected['false_name_rate']:.1%} of the photos"
         f" that show none ({low:.1%} to {high:.1%}), both with 95 % confidence.",
         soft_wrap=True,

@@ -79,6 +79,7 @@ async def _entry(assistant: Assistant, actor: Actor, concept: Concept) -> RapEnt
         concept.info,
         tuple(pictures[Role.AVATAR]),
         tuple(pictures[Role.COUNTEREXAMPLE]),
+        concept.traits,
     )
 
 

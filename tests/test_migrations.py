@@ -110,13 +110,13 @@ async def test_keys_of_a_database_from_before_the_encoders_had_a_table_are_carri
         patch.setattr(migrations, "MIGRATIONS", old)
         async with aiosqlite.connect(path, isolation_level=None) as db:
             await migrations.migrate(db, path)
-    with contextlib.closing(sqlite3.connect(path)) as db, db:
-        db.execute("INSERT INTO owners (no, id, revision) VALUES (1, 'me', 1)")
-        db.execute("INSERT INTO concepts VALUES (7, 1, 'Lala', 'lala', 'dog', '', 0.0, 0.0, 'me')")
+    with contextlib.closing(sqlite3.connect(path)) as file, file:
+        file.execute("INSERT INTO owners (no, id, revision) VALUES (1, 'me', 1)")
+        file.execute("INSERT INTO concepts VALUES (7, 1, 'Lala', 'lala', 'dog', '', 0.0, 0.0, 'me')")
         for number, encoder in ((5, ENCODER), (6, "former")):
-            db.execute("INSERT INTO avatars VALUES (?, 1, 7, 'avatar', ?, 0, 0, 1, 1, 0.0)", (number, encoder))
-            db.execute("INSERT INTO photos VALUES (?, x'ffd8')", (number,))
-            db.execute("INSERT INTO keys VALUES (1, ?, ?)", (number, key(number).tobytes()))
+            file.execute("INSERT INTO avatars VALUES (?, 1, 7, 'avatar', ?, 0, 0, 1, 1, 0.0)", (number, encoder))
+            file.execute("INSERT INTO photos VALUES (?, x'ffd8')", (number,))
+            file.execute("INSERT INTO keys VALUES (1, ?, ?)", (number, key(number).tobytes()))
     async with SqliteConceptStore.open(path, ENCODER) as store:
         table = (await everything(store)).keys
         assert ([row.avatar_id for row in table.rows], table.stale) == ([5], (6,))

@@ -77,6 +77,8 @@ class Concept:
     created_at: datetime
     updated_at: datetime
     avatars: tuple[Avatar, ...] = ()
+    traits: str = ""
+    """What tells it from others of its kind, as a model that sees wrote it down; people are not described."""
 
 
 @dataclass(frozen=True, slots=True)

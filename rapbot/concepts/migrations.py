@@ -151,3 +151,9 @@ async def m004_encoders(db: aiosqlite.Connection) -> None:
         "UPDATE counters SET value = 1 WHERE name = 'traces'",
     ):
         await db.execute(statement)
+
+
+@migration
+async def m005_traits(db: aiosqlite.Connection) -> None:
+    """What tells a concept from others of its kind, written down by a model that sees when it was taught."""
+    await db.execute("ALTER TABLE concepts ADD COLUMN traits TEXT NOT NULL DEFAULT ''")

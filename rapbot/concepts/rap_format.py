@@ -43,6 +43,8 @@ class RapEntry:
     info: str
     images: tuple[bytes | Path, ...]
     counterexamples: tuple[bytes | Path, ...] = ()
+    traits: str = ""
+    """As in `Concept`: exported because it is kept; whoever imports the file writes it anew."""
 
 
 def read_rap_database(source: Path) -> list[RapEntry]:
@@ -122,8 +124,8 @@ def _entries(file: str, content: bytes, picture: Callable[[str, str], bytes | Pa
         if not images:
             raise RapFormatError(f"The entry {key} in {file} has no image.")
         others = dict.fromkeys(picture(key, each) for each in _list(fields, "counterexamples", key))
-        category, info = _text(fields, "category", key), _text(fields, "info", key)
-        entries.append(RapEntry(name, category, info, tuple(images), tuple(others)))
+        category, info, traits = (_text(fields, field, key) for field in ("category", "info", "traits"))
+        entries.append(RapEntry(name, category, info, tuple(images), tuple(others), traits))
     return entries
 
 
@@ -228,6 +230,7 @@ def _files(entries: Iterable[RapEntry]) -> Iterable[tuple[str, bytes]]:
                 yield name, picture if isinstance(picture, bytes) else picture.read_bytes()
                 written.append(name)
         card: dict[str, Any] = {"name": entry.name, "image": images[0], "info": entry.info, "category": entry.category}
+        card |= {"traits": entry.traits} if entry.traits else {}
         concepts[key] = card | ({"counterexamples": others} if others else {})
         paths |= dict.fromkeys(images, key)
     database = {"concept_dict": concepts, "path_to_concept": paths}

@@ -106,9 +106,12 @@ async def _remember(tx: Transaction, change: Remember) -> None:
         )
     name = await _free_name(tx, change.name)
     cursor = await tx.db.execute(
-        "INSERT INTO concepts (owner_no, name, folded, category, info, created_at, updated_at, taught_by)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (tx.owner_no, name, fold_name(name), *_words(tx, change.category, change.info), tx.now, tx.now, tx.owner),
+        "INSERT INTO concepts (owner_no, name, folded, category, info, created_at, updated_at, taught_by, traits)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *(tx.owner_no, name, fold_name(name), *_words(tx, change.category, change.info)),
+            *(tx.now, tx.now, tx.owner, change.traits),
+        ),
     )
     tx.concept_id = _new_id(cursor)
     await _insert_avatar(tx, tx.concept_id, change.avatar, Role.AVATAR)

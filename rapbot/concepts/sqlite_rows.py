@@ -19,7 +19,7 @@ from rapbot.messages import Box
 Row = Sequence[Any]
 """One row as sqlite3 returns it: a tuple whose types the STRICT tables guarantee."""
 
-_CONCEPT = "SELECT id, name, category, info, created_at, updated_at FROM concepts"
+_CONCEPT = "SELECT id, name, category, info, created_at, updated_at, traits FROM concepts"
 _AVATAR = "SELECT id, concept_id, role, encoder, box_left, box_top, box_right, box_bottom, created_at FROM avatars"
 
 _KEYS = (
@@ -73,7 +73,9 @@ async def read_concept(db: aiosqlite.Connection, owner: str, concept_id: int) ->
 
 def collection(owner: str, rows: CollectionRows, encoders: Sequence[str]) -> Collection:
     """Pure work on rows: some milliseconds for a thousand concepts, so the store does it off the event loop."""
-    cards = tuple(Card(number, name, category, info) for number, name, category, info, _, _ in rows.concepts)
+    cards = tuple(
+        Card(number, name, category, info, traits=traits) for number, name, category, info, _, _, traits in rows.concepts
+    )
     # A stranger has no rows at all, and still a table of each encoder.
     found = rows.keys or ((),) * len(encoders)
     tables = [_key_table(keys, rows.avatars, encoder) for keys, encoder in zip(found, encoders, strict=True)]
@@ -114,8 +116,8 @@ def _key_table(rows: Iterable[Row], avatars: Sequence[Row], encoder: str) -> Key
 
 
 def _concept(owner: str, row: Row, avatars: Iterable[Avatar]) -> Concept:
-    number, name, category, info, created, updated = row
-    return Concept(number, owner, name, category, info, _moment(created), _moment(updated), tuple(avatars))
+    number, name, category, info, created, updated, traits = row
+    return Concept(number, owner, name, category, info, _moment(created), _moment(updated), tuple(avatars), traits)
 
 
 def _avatar(row: Row) -> Avatar:

@@ -87,6 +87,8 @@ class Remember:
     category: str
     info: str
     avatar: NewAvatar
+    traits: str = ""
+    """As in `Concept`."""
 
 
 @dataclass(frozen=True, slots=True)

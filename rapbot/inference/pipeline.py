@@ -195,10 +195,16 @@ class RapPipeline:
         job = work.job
         if job.photo is None:
             return
-        work.perception = self._seen.get(job.photo, _looked_for(job))
+        work.perception = self._seen.get(job.photo, self._looked_for(job))
         shown = job.picture or self._models.generator.sees
         if work.perception is None or shown or job.task in (Task.ENCODE, Task.EXPLAIN):
             work.picture = open_photo(job.photo, self._limits, max_side=1600)
+
+    def _looked_for(self, job: Job) -> bytes:
+        """What the same photo is looked at for: another index, faces too, other words to look for is another look."""
+        words = "\n".join(_categories(job)) if getattr(self._models.detector, "tight", False) else ""
+        faces = b"faces" if job.concepts.faces else b""
+        return job.concepts.index + job.concepts.encoder.encode() + faces + words.encode()
 
     def _perceive(self, batch: list[_Work]) -> None:
         """Fill `perception` of every photo: regions, keys and words; one batch for all."""
@@ -223,7 +229,7 @@ class RapPipeline:
                 with _guarded(work), _timed([work], "faces"):
                     work.perception = replace(work.perception, faces=self._models.faces.look(picture))
             if work.job.photo is not None:
-                self._seen.put(work.job.photo, _looked_for(work.job), work.perception)
+                self._seen.put(work.job.photo, self._looked_for(work.job), work.perception)
 
     def _recall(self, work: _Work) -> None:
         job = work.job
@@ -374,15 +380,15 @@ def _with_boxes(scene: Scene | None, job: Job, boxes: Sequence[tuple[int, Box]])
     return replace(scene, regions=tuple(regions), sightings=tuple(sightings))
 
 
-def _looked_for(job: Job) -> bytes:
-    """What the same photo is looked at for: another index, or faces too, is another look."""
-    return job.concepts.index + job.concepts.encoder.encode() + (b"faces" if job.concepts.faces else b"")
-
-
 def _target(work: _Work) -> Target:
     """What to look for in the photo of this job. An avatar's own photo is looked at without prejudice."""
-    categories = tuple(sorted({card.category for card in work.job.concepts.cards}))
-    return Target(categories, work.avatars().positive)
+    return Target(_categories(work.job), work.avatars().positive)
+
+
+def _categories(job: Job) -> tuple[str, ...]:
+    """Kinds of thing to look for: those of the visible concepts, and of what is being taught."""
+    taught = {job.category} if job.category else set()
+    return tuple(sorted({card.category for card in job.concepts.cards} | taught))
 
 
 @contextmanager

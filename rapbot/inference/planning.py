@@ -8,7 +8,7 @@ from typing import Any
 from rapbot.config import ModelSettings, Settings
 from rapbot.errors import ConfigError
 from rapbot.inference.loading import DETECTORS, ENCODERS, GENERATORS
-from rapbot.inference.profiles import find_profile, with_calibration
+from rapbot.inference.profiles import find_profile, rules_of, with_calibration
 from rapbot.inference.serving import WorkerStart
 from rapbot.inference.specs import AdapterSpec, DetectorSpec, EncoderSpec, GeneratorSpec, Profile, Runtime
 from rapbot.logs import hide
@@ -17,15 +17,17 @@ from rapbot.logs import hide
 def plan(settings: Settings) -> Profile:
     """The profile of the settings with everything in their section [models]. Raises ConfigError."""
     chosen, profile = settings.models, find_profile(settings.profile)
+    measured = settings.data_dir.expanduser() / "calibration"
     if chosen.detector is not None:
         kind, model = _named(chosen.detector, "models.detector", tuple(DETECTORS))
         profile = replace(profile, detector=DetectorSpec(kind, model))
     if chosen.encoder is not None:
         kind, model = _named(chosen.encoder, "models.encoder", tuple(ENCODERS))
         other = EncoderSpec(kind, model)
-        profile = replace(profile, encoder=other, calibrated=profile.calibrated and other == profile.encoder)
+        if other != profile.encoder:  # its distances mean something else
+            profile = replace(profile, encoder=other, calibrated=False, rules=rules_of(other, measured))
     profile = replace(profile, generator=_generator(profile.generator, chosen, settings))
-    profile = with_calibration(profile, settings.data_dir.expanduser() / "calibration")
+    profile = with_calibration(profile, measured)
     if chosen.window_distance is not None:
         far = chosen.window_distance
         rules = replace(profile.rules, window_distance=far, whole_distance=far, counterexample_reach=far)

@@ -30,6 +30,7 @@ from rapbot.inference.pipeline import Models, RapPipeline
 from rapbot.inference.retrieval import RetrievalRules
 from rapbot.inference.seams import Listener, Prompt, Target
 from rapbot.inference.specs import DetectorSpec, EncoderSpec, Runtime
+from rapbot.messages import Box
 from rapbot.photos import PhotoLimits
 from tests.gpu import tiny_eyes
 from tests.pictures import astronaut, cat, coffee, jpeg
@@ -430,6 +431,9 @@ class Speechless:
 
     sees = adapted = False
     layout, family, concepts_in_prompt = "pocket", "", 2
+
+    def boxes(self, text: str, width: int, height: int) -> tuple[Box, ...]:
+        raise AssertionError(text)
 
     def generate(self, prompts: Sequence[Prompt], listener: Listener | None = None) -> list[str]:
         raise AssertionError(prompts)

@@ -65,7 +65,8 @@ def check_memory(model: Any, name: str, quantization: str, device: torch.device)
     needed, free = weight_bytes(model, quantization), free_bytes(device)
     if needed <= free:
         return
-    advice = 'try quantization = "nf4" or a smaller profile' if quantization != "nf4" else "try a smaller profile"
+    helps = weight_bytes(model, "nf4") <= free
+    advice = 'try quantization = "nf4" or a smaller profile' if helps else "try a smaller profile"
     raise WeightsError(
         f"The model {name} needs about {needed / 1e9:.1f} GB, there are {free / 1e9:.1f} GB free "
         f"({device.type}); {advice}."
