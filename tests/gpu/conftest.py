@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-NEEDED = ("torchvision", "transformers", "peft", "bitsandbytes", "open_clip", "ultralytics", "openai")
+NEEDED = (
+    *("torchvision", "transformers", "peft", "bitsandbytes", "open_clip", "ultralytics", "openai"),
+    *("num2words", "sentencepiece"),
+)
 MISSING = [name for name in NEEDED if importlib.util.find_spec(name) is None]
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test asks a hub
