@@ -15,32 +15,26 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from PIL import Image
 
-from rapbot.concepts.category import is_person
 from rapbot.errors import ConfigError, InferenceError, PhotoError, RapbotError
 from rapbot.i18n import mark
 from rapbot.inference.avatars import choose_avatar_box
 from rapbot.inference.drawing import draw_candidates, draw_sightings
 from rapbot.inference.eyes import Eyes, Seen, cut
-from rapbot.inference.guard import clean
-from rapbot.inference.job import Answer, AvatarFace, Candidate, Card, EncodedAvatar, Job, Region, Scene, Task
-from rapbot.inference.judge import doubtful, judge
+from rapbot.inference.illustrating import Illustrator, with_boxes
+from rapbot.inference.job import Answer, AvatarFace, EncodedAvatar, Job, Scene, Task
 from rapbot.inference.meeting import FaceEyes, Met, meet
 from rapbot.inference.perception import Perception, PerceptionCache
-from rapbot.inference.prompt import Pictures, build_traits_prompt, select_cards
+from rapbot.inference.prompt import Pictures
 from rapbot.inference.retrieval import AvatarKeys, RetrievalRules, retrieve
 from rapbot.inference.seams import Detector, Encoder, Generator, Target
 from rapbot.inference.serving import Failure
 from rapbot.inference.specs import AdapterSpec
 from rapbot.inference.writing import JobListener, Material, write_answers
-from rapbot.messages import WHOLE, Box, Sighting, Stage
+from rapbot.messages import WHOLE, Stage
 from rapbot.photos import PhotoLimits, open_photo, to_avatar_jpeg
 
 Report = Callable[[Sequence[str], Stage], None]
 """Told which jobs reached which stage."""
-MOST_TRAITS = 200
-"""Characters."""
-_ILLUSTRATED = frozenset({Task.CAPTION, Task.DESCRIBE, Task.QUESTION, Task.LOCATE})
-"""Tasks for which a model that sees is shown avatars."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +104,7 @@ class RapPipeline:
         self._spaces = {
             one.encoder.name: _Space(one.encoder, Eyes(one.detector, one.encoder), one.rules) for one in loaded
         }
+        self._illustrator = Illustrator(models.generator, limits, judges=models.judge)
         self._seen = PerceptionCache()
 
     @property
@@ -155,7 +150,7 @@ class RapPipeline:
 
     def _run(self, jobs: Sequence[Job], report: Report, listener: JobListener | None) -> list[Answer | Failure]:
         batch = [_Work(self._comparable(job)) for job in jobs]
-        report([job.id for job in jobs if job.photo is not None], Stage.LOOKING)
+        report([job.id for job in jobs if job.photo is not None and job.scene is None], Stage.LOOKING)
         for work in batch:
             with _guarded(work), _timed([work], "decode"):
                 self._decode(work)
@@ -165,7 +160,7 @@ class RapPipeline:
             if work.failure is None:
                 with _guarded(work):
                     self._recall(work)
-        if self._models.generator.sees:
+        if self._illustrator.needed:
             for work in batch:
                 if work.answer is None and work.failure is None:
                     with _guarded(work):
@@ -290,41 +285,22 @@ class RapPipeline:
                 faces = self._models.faces.look_at_avatar(cut(picture, box))
         jpeg = to_avatar_jpeg(picture, box)
         with _timed([work], "generate"):
-            traits = self._traits(job.category, cut(picture, box))
+            traits = self._illustrator.traits(job.category, cut(picture, box))
         avatar = EncodedAvatar(jpeg, key.tobytes(), self.encoder_name, box, tags, faces, other_keys, traits)
         return Answer(job.id, avatar=avatar)
 
-    def _traits(self, category: str, picture: Image.Image) -> str:
-        """What tells the thing from others of its kind, written once when it is taught (R2P); "" for people."""
-        models = self._models
-        if not (models.judge and models.generator.sees) or is_person(category):
-            return ""
-        [written] = models.generator.generate([build_traits_prompt(category, picture)])
-        return clean(written)[:MOST_TRAITS]
-
     def _illustrate(self, work: _Work) -> None:
         """Get the avatars that a model that sees needs: out of the job, or by asking for them."""
-        job, models = work.job, self._models
-        unsure: tuple[Candidate, ...] = ()
-        if models.judge and work.scene is not None and not job.options:
-            unsure = doubtful(work.scene, job.concepts.cards)
-        if job.avatars is None:
-            wanted = {candidate.concept_id: candidate.avatar_id for candidate in unsure}
-            if job.task in _ILLUSTRATED:
-                cards = select_cards(job, work.scene, models.generator.concepts_in_prompt)
-                wanted |= _avatars_of(cards, work.scene, job)
+        if work.job.avatars is None:
+            wanted = self._illustrator.wanted(work.job, work.scene)
             if wanted:
-                pairs = tuple((avatar, concept) for concept, avatar in wanted.items())
-                work.answer = Answer(job.id, scene=work.scene, wanted=pairs)
+                work.answer = Answer(work.job.id, scene=work.scene, wanted=wanted)
             return
         with _timed([work], "decode"):
-            for shown in job.avatars:
-                work.avatars_seen[shown.concept_id] = open_photo(shown.jpeg, self._limits)
-        if unsure and work.scene is not None and work.picture is not None:
+            work.avatars_seen = self._illustrator.pictures(work.job)
+        if work.scene is not None and work.picture is not None:
             with _timed([work], "judge"):
-                work.scene = judge(
-                    models.generator, work.scene, work.picture, job.concepts.cards, work.avatars_seen, unsure
-                )
+                work.scene = self._illustrator.judged(work.job, work.scene, work.picture, work.avatars_seen)
 
     def _write(self, batch: list[_Work], report: Report, listener: JobListener | None) -> None:
         if not batch:
@@ -342,7 +318,7 @@ class RapPipeline:
                     self._write([work], report, listener)
             return
         for work, words in zip(batch, written, strict=True):
-            work.scene = _with_boxes(work.scene, work.job, words.boxes)
+            work.scene = with_boxes(work.scene, work.job.concepts.cards, words.boxes)
             work.answer = Answer(
                 work.job.id, words.text, work.scene, named=words.named, option_scores=words.option_scores
             )
@@ -354,30 +330,6 @@ class RapPipeline:
             work.answer = replace(work.answer, picture=draw_candidates(work.picture, work.scene))
         elif work.job.picture and work.scene.sightings:
             work.answer = replace(work.answer, picture=draw_sightings(work.picture, work.scene.sightings))
-
-
-def _avatars_of(cards: Sequence[Card], scene: Scene | None, job: Job) -> dict[int, int]:
-    """Concept id -> the avatar to show for it: the one that the photo resembles, else its first."""
-    first: dict[int, int] = {}
-    for row in job.concepts.rows:
-        if not row.counterexample:
-            first.setdefault(row.concept_id, row.avatar_id)
-    seen = {sighting.concept_id: sighting.avatar_id for sighting in scene.sightings} if scene else {}
-    chosen = {card.concept_id: seen.get(card.concept_id) or first.get(card.concept_id) for card in cards}
-    return {concept: avatar for concept, avatar in chosen.items() if avatar is not None}
-
-
-def _with_boxes(scene: Scene | None, job: Job, boxes: Sequence[tuple[int, Box]]) -> Scene | None:
-    """The scene with what only the model that sees found, marked as unsure."""
-    if scene is None or not boxes:
-        return scene
-    names = {card.concept_id: card for card in job.concepts.cards}
-    regions, sightings = list(scene.regions), list(scene.sightings)
-    for concept, box in boxes:
-        card = names[concept]
-        sightings.append(Sighting(concept, card.name, box, 2.0, 0.4, 0, len(regions), card.owner_name, unsure=True))
-        regions.append(Region(box))
-    return replace(scene, regions=tuple(regions), sightings=tuple(sightings))
 
 
 def _target(work: _Work) -> Target:

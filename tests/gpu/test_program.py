@@ -1,7 +1,7 @@
 """The whole program with the models of a GPU profile: tiny ones of the same classes, from a local folder, offline.
 
-What these models say is noise; what is tested is that the message path holds: photos are looked at by an open-vocabulary
-detector, compared by a transformer's keys, and written about by a model that is shown the avatars.
+What these models say is noise; what is tested is that the message path holds: photos are looked at by an
+open-vocabulary detector, compared by a transformer's keys, and written about by a model that is shown the avatars.
 """
 
 from __future__ import annotations
