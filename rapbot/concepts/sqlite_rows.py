@@ -73,7 +73,7 @@ async def read_concept(db: aiosqlite.Connection, owner: str, concept_id: int) ->
 
 def collection(owner: str, rows: CollectionRows, encoders: Sequence[str]) -> Collection:
     """Pure work on rows: some milliseconds for a thousand concepts, so the store does it off the event loop."""
-    cards = tuple(Card(*row[:4], None, row[6]) for row in rows.concepts)
+    cards = tuple(Card._make((*row[:4], None, row[6])) for row in rows.concepts)
     # A stranger has no rows at all, and still a table of each encoder.
     found = rows.keys or ((),) * len(encoders)
     tables = [_key_table(keys, rows.avatars, encoder) for keys, encoder in zip(found, encoders, strict=True)]
