@@ -1,0 +1,158 @@
+"""From a trained LoRA to what rapbot serves: publishing, refusing, and the shipped adapter with real weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from rapbot.errors import WeightsError
+from rapbot.inference.generators import SHIPPED, TextGenerator
+from rapbot.inference.job import Card, Job, Task, VisibleConcepts
+from rapbot.inference.lora import BASE_MODEL, merge_lora
+from rapbot.inference.mllm.manifest import read_manifest
+from rapbot.inference.prompt import POCKET_LORA, PROMPT_VERSIONS, SILENT
+from rapbot.inference.weights import LANGUAGE, ensure
+from rapbot.inference.writing import Material, write_answers
+from training.cli import cli
+from training.pocket.evaluation import evaluate, is_ordinary, read_questions, two_choice
+from training.pocket.grammar import HELD
+from training.pocket.report import Measured, model_card
+from training.pocket.samples import CAPTION, CHAT, CHOICE, QUESTION, UNKNOWN, Sample, compose_samples
+from training.publish import publish
+
+shipped = pytest.mark.skipif(not SHIPPED.is_dir(), reason="no trained adapter is shipped yet (rapbot-train pocket)")
+
+MILO = Card(1, "Milo", "cat", "A grey cat from Rome. He loves tuna and is allergic to nuts. My sister gave him to me.")
+
+
+@pytest.fixture(scope="module")
+def folder(weights: Path) -> Path:
+    return ensure(LANGUAGE, weights)
+
+
+@pytest.fixture(scope="module")
+def taught(folder: Path) -> TextGenerator:
+    return TextGenerator.load(folder, 1, SHIPPED)
+
+
+@pytest.fixture(scope="module")
+def held() -> list[Sample]:
+    return list(compose_samples(400, 99, HELD))
+
+
+def ask(generator: TextGenerator, question: str, card: Card = MILO) -> str:
+    job = Job("job", "me", Task.QUESTION, question, concepts=VisibleConcepts((card,)), mentioned=(1,))
+    return write_answers(generator, [Material(job)])[0].text
+
+
+@shipped
+def test_the_shipped_adapter_is_small_and_says_what_it_is() -> None:
+    manifest = read_manifest(SHIPPED)
+    assert manifest is not None
+    assert (manifest.layout, manifest.prompt_version) == (POCKET_LORA, PROMPT_VERSIONS[POCKET_LORA])
+    assert manifest.base_model == BASE_MODEL
+    assert len(manifest.data_hash) == 64
+    assert sum(file.stat().st_size for file in SHIPPED.iterdir()) < 16 * 2**20
+    assert "license: apache-2.0" in (SHIPPED / "README.md").read_text(encoding="utf-8")
+
+
+@shipped
+def test_an_adapter_of_another_prompt_version_is_refused(folder: Path, tmp_path: Path) -> None:
+    for file in SHIPPED.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    row = json.loads((tmp_path / "rapbot.json").read_text(encoding="utf-8"))
+    (tmp_path / "rapbot.json").write_text(json.dumps(row | {"prompt_version": "pocket-lora-0"}), encoding="utf-8")
+    with pytest.raises(WeightsError, match="pocket-lora-0"):
+        TextGenerator.load(folder, 1, tmp_path)
+
+
+@shipped
+def test_the_layout_comes_from_the_manifest(folder: Path, taught: TextGenerator) -> None:
+    assert taught.layout == POCKET_LORA
+    assert taught.adapted
+
+
+@shipped
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("What should I not give him?", "<Milo> is allergic to nuts."),
+        ("Where does Milo come from?", "Rome"),
+        ("What is his phone number?", "does not say"),
+        ("Who painted Milo?", "does not say"),
+    ],
+)
+def test_the_taught_model_answers_from_the_card_or_says_that_it_does_not_tell(
+    taught: TextGenerator, question: str, answer: str
+) -> None:
+    assert answer in ask(taught, question)
+
+
+@shipped
+def test_unseen_cards_in_unseen_words_are_read(taught: TextGenerator, held: list[Sample]) -> None:
+    """A few of each kind; docs/training.md has the full measure."""
+    kinds = ((QUESTION, 24), (UNKNOWN, 16), (CAPTION, 16), (CHAT, 4), (CHOICE, 24))
+    chosen = [one for kind, count in kinds for one in [s for s in held if s.kind == kind][:count]]
+    metrics, _ = evaluate(taught, chosen, served=False)
+    assert metrics[QUESTION] >= 0.8
+    assert metrics[UNKNOWN] >= 0.75
+    assert metrics["caption_f1"] >= 0.95
+    assert metrics["captions_with_invented_names"] == 0
+    assert metrics[CHAT] >= 0.75
+    assert metrics[CHOICE] >= 0.8
+
+
+@shipped
+def test_a_published_folder_is_read_again_and_holds_half_precision(tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    manifest = publish(SHIPPED, tmp_path, POCKET_LORA, 3, "ab" * 32, {"question": 0.91234567}, "# Card")
+    assert read_manifest(tmp_path) == manifest
+    assert manifest.metrics == {"question": 0.9123}
+    assert {str(weight.dtype) for weight in load_file(tmp_path / "adapter_model.safetensors").values()} == {
+        "torch.float16"
+    }
+    assert {file.name for file in tmp_path.iterdir()} == {file.name for file in SHIPPED.iterdir()}
+    with pytest.raises(WeightsError, match="another model"):
+        merge_lora({}, tmp_path)
+
+
+def test_the_table_and_the_model_card_show_what_was_measured() -> None:
+    measured = Measured({"without": {"question": 0.3}, "with": {"question": 0.95, "caption_f1": 1.0}}, [])
+    assert "| questions about a card, exact | 0.300 | 0.950 |" in measured.table()
+    assert "| strict caption F1 |  | 1.000 |" in measured.table()
+    assert "0.950" in model_card({"question": 0.95}, "ab" * 32)
+
+
+def test_other_questions_are_read_and_halved(tmp_path: Path) -> None:
+    file = tmp_path / "questions.jsonl"
+    row = {"concept": "Bo", "info": "A cat.", "question": "What is Bo?", "options": ["A dog", "A cat", "A fish"]}
+    file.write_text(json.dumps(row | {"answer": "B"}) + "\n", encoding="utf-8")
+    [sample] = read_questions(file)
+    assert (sample.answer, sample.wrong) == ("A cat", ("A dog", "A fish"))
+    [halved] = two_choice([sample], 1)
+    assert len(halved.wrong) == 1
+
+
+def test_an_ordinary_sentence_is_one() -> None:
+    assert is_ordinary("Paris is the capital of France.")
+    assert not is_ordinary(SILENT)
+    assert not is_ordinary("<Milo> is here.")
+
+
+def test_the_command_composes_and_teaches_what_comes_next(tmp_path: Path) -> None:
+    runner = CliRunner()
+    done = runner.invoke(cli, ["compose", str(tmp_path), "--samples", "40", "--held", "20"])
+    assert done.exit_code == 0, done.output
+    assert "train.jsonl" in done.output
+    assert (tmp_path / "held.jsonl").is_file()
+    missing = runner.invoke(cli, ["train", str(tmp_path / "nothing")])
+    assert missing.exit_code != 0
+    helped = runner.invoke(cli, ["--help"])
+    assert all(name in helped.output for name in ("compose", "train", "evaluate", "publish", "pocket"))
+    nothing = runner.invoke(cli, ["see", str(tmp_path / "no-photos")])
+    assert nothing.exit_code == 1
+    assert "no photos" in nothing.output

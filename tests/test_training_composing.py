@@ -1,0 +1,176 @@
+"""Invented cards and the questions about them: what training reads must be true of the card beside it."""
+
+from __future__ import annotations
+
+import random
+import re
+from pathlib import Path
+
+import pytest
+
+from rapbot.inference.captions import UNSEEN
+from rapbot.inference.guard import caption_or_none, supported_words
+from rapbot.inference.prompt import SILENT
+from rapbot.inference.surroundings import other_things
+from rapbot.inference.wording import place
+from training.pocket import grammar
+from training.pocket.cards import addressed, invent
+from training.pocket.measures import Names, is_exact, is_silent
+from training.pocket.questions import ask, ask_silent
+from training.pocket.samples import (
+    CAPTION,
+    CHOICE,
+    QUESTION,
+    UNKNOWN,
+    Sample,
+    compose_samples,
+    read_samples,
+    write_samples,
+)
+
+
+@pytest.fixture(scope="module")
+def samples() -> dict[str, list[Sample]]:
+    return {split: list(compose_samples(1500, 5, split)) for split in (grammar.TRAIN, grammar.HELD)}
+
+
+def folded(text: str) -> str:
+    return " ".join(re.findall(r"\w+", addressed(text).casefold()))
+
+
+def test_every_value_stands_on_its_card_and_in_its_answer() -> None:
+    rng = random.Random(2)
+    for _ in range(400):
+        one = invent(rng, grammar.TRAIN)
+        for told in one.told:
+            assert folded(told.value) in folded(one.info), one
+            assert folded(told.value) in folded(told.answer), told
+            assert f"<{one.name}>" in told.answer
+
+
+def test_an_answer_to_a_question_is_exact_by_the_measure_that_judges_the_model(
+    samples: dict[str, list[Sample]],
+) -> None:
+    for sample in samples[grammar.TRAIN]:
+        if sample.kind == QUESTION:
+            names = [name for name, *_ in sample.cards]
+            assert is_exact(sample.answer, sample.key, (), sample.about, names), sample
+
+
+def test_what_the_card_does_not_say_is_not_asked_as_a_question_of_its_own_topic() -> None:
+    rng = random.Random(4)
+    by_template = {one.text: fact for fact in grammar.facts() for one in (*fact.questions, *fact.yes_no)}
+    for _ in range(200):
+        one = invent(rng, grammar.TRAIN)
+        asked = ask_silent(one, rng, grammar.TRAIN, named=True)
+        assert asked.answer == SILENT
+        assert asked.question
+    assert len(by_template) > 400  # broad: that many different wordings of questions
+
+
+def test_a_false_option_is_never_what_the_card_says_of_it() -> None:
+    rng = random.Random(6)
+    for _ in range(300):
+        one = invent(rng, grammar.TRAIN)
+        for told in one.told:
+            asked = ask(one, told, rng, grammar.TRAIN, named=True)
+            right = {folded(asked.short), folded(told.value)}
+            assert not right & {folded(option) for option in asked.wrong}, asked
+
+
+def test_the_two_halves_share_no_name_and_no_wording() -> None:
+    for group in grammar.groups():
+        assert not set(grammar.names(group, grammar.TRAIN)) & set(grammar.names(group, grammar.HELD))
+    for fact in grammar.facts():
+        for templates in (fact.verbs, fact.sentences, fact.questions, fact.yes_no):
+            if len(templates) < 3:
+                continue
+            halves = [
+                {one.text for one in grammar.of_split(templates, split)} for split in (grammar.TRAIN, grammar.HELD)
+            ]
+            assert all(halves)
+            assert not halves[0] & halves[1]
+
+
+def test_no_card_of_the_evaluation_was_trained_on(samples: dict[str, list[Sample]]) -> None:
+    names, infos = (
+        {split: {card[part] for sample in found for card in sample.cards} for split, found in samples.items()}
+        for part in (0, 2)
+    )
+    assert not names[grammar.TRAIN] & names[grammar.HELD]
+    assert not {info for info in infos[grammar.TRAIN] if len(info) > 30} & infos[grammar.HELD]
+
+
+def test_a_seed_gives_the_same_samples_and_another_seed_others() -> None:
+    first, again, other = (list(compose_samples(200, seed, grammar.TRAIN)) for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+def test_fewer_samples_are_the_beginning_of_more() -> None:
+    few, many = (list(compose_samples(count, 1, grammar.TRAIN)) for count in (100, 300))
+    assert many[: len(few)] == few
+
+
+def test_samples_survive_being_written(samples: dict[str, list[Sample]], tmp_path: Path) -> None:
+    file = tmp_path / "samples.jsonl"
+    counts = write_samples(samples[grammar.HELD], file)
+    assert read_samples(file) == samples[grammar.HELD]
+    assert {QUESTION, CHOICE, UNKNOWN, CAPTION} <= counts.keys()
+
+
+def test_prompts_are_those_of_serving(samples: dict[str, list[Sample]]) -> None:
+    for sample in samples[grammar.TRAIN][:200]:
+        [(role, text)] = sample.prompt().messages
+        assert role == "user"
+        if sample.kind in (QUESTION, UNKNOWN):
+            assert text.startswith(f"<{sample.cards[0][0]}>")
+            assert text.endswith(f"Question: {sample.text}")
+        assert not re.search(r"\bmy\b", text.rpartition("\n")[0], re.IGNORECASE)
+
+
+def test_captions_name_exactly_who_is_there_and_pass_the_guard(samples: dict[str, list[Sample]]) -> None:
+    """The guard refuses what names somebody else, says a wrong side or speaks of things that are not there."""
+    refused = []
+    for sample in samples[grammar.TRAIN]:
+        if sample.kind != CAPTION:
+            continue
+        there = [name for name, *_ in sample.placed or ()]
+        assert sorted(re.findall(r"<([^<>]*)>", sample.answer)) == sorted(there)
+        _, scene, cards = sample.material()
+        if sample.answer == UNSEEN or scene is None:
+            continue
+        present = [card for card in cards if card.name in there]
+        supported = supported_words(present, [thing.word for thing in other_things(scene, present)])
+        places = {sighting.name: place(sighting.box) for sighting in scene.sightings}
+        if caption_or_none(sample.answer, present, [], supported, places) is None:
+            refused.append(sample.answer)
+    assert not refused, refused
+
+
+def test_a_silent_answer_is_recognised_in_any_words() -> None:
+    for text in ("The card does not say.", "I don't know that.", "It is not mentioned.", "There is no information."):
+        assert is_silent(text), text
+    for text in ("<Milo> loves tuna.", "No, <Milo> is not vaccinated.", "He does not like baths."):
+        assert not is_silent(text), text
+
+
+@pytest.mark.parametrize(
+    ("text", "exact"),
+    [
+        ("<Milo> loves tuna.", True),
+        ("Milo is fond of tuna and sleeps in the attic.", False),
+        ("Rex loves tuna.", False),
+        ("<Rex> loves tuna.", False),
+        ("The card does not say.", False),
+        ("<Milo> loves tunas.", False),
+    ],
+)
+def test_exact_means_the_key_and_nothing_wrong(text: str, exact: bool) -> None:
+    assert is_exact(text, "tuna", ("in the attic",), "Milo", ("Milo", "Rex")) is exact
+
+
+def test_caption_names_are_counted_strictly() -> None:
+    names = Names().add("<Milo> beside <Rex>.", ["Milo", "Anna"], ["Tom"]).add("A photo of Tom.", [], ["Tom"])
+    assert (names.right, names.said, names.there, names.invented) == (1, 2, 2, 2)
+    assert names.f1 == pytest.approx(0.5)

@@ -1,0 +1,179 @@
+"""rapbot-train: from nothing to the LoRA that rapbot serves, in four steps that can each be run alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rapbot.errors import RapbotError
+
+if TYPE_CHECKING:
+    from training.loop import Progress
+
+cli = typer.Typer(
+    name="rapbot-train",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "Make the LoRA of the text-only model of profile [bold]pocket[/bold] on an ordinary processor.\n\n"
+        "rapbot-train pocket WORK            everything: compose, train, evaluate, publish (an hour on two cores)\n\n"
+        "The single steps, in order, each reads what the one before wrote into the folder WORK:\n\n"
+        "rapbot-train compose WORK           train.jsonl and held.jsonl: invented cards, questions, captions\n\n"
+        "rapbot-train train WORK             adapter/; killed or stopped, the same command goes on\n\n"
+        "rapbot-train evaluate WORK          metrics.json: with and without the LoRA, on unseen cards and wordings\n\n"
+        "rapbot-train publish WORK FOLDER    what config.toml takes as lora"
+    ),
+)
+
+Work = Annotated[Path, typer.Argument(metavar="WORK", help="A folder for samples, checkpoints and results.")]
+Count = Annotated[int, typer.Option("--samples", min=20, help="How many samples to train on; about 35 tokens each.")]
+Held = Annotated[int, typer.Option("--held", min=20, help="How many held-back samples to compose for the evaluation.")]
+Seed = Annotated[int, typer.Option("--seed", help="Another seed gives other cards, in training and evaluation.")]
+Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads of torch; no more than there are free cores.")]
+Passes = Annotated[int, typer.Option("--passes", min=1, help="How often every sample is read.")]
+Questions = Annotated[Path | None, typer.Option("--questions", help="Other multiple-choice questions (JSON lines).")]
+
+SAMPLES, HELD_SAMPLES = 12_000, 4_000
+
+
+@cli.command()
+def compose(work: Work, samples: Count = SAMPLES, held: Held = HELD_SAMPLES, seed: Seed = 1) -> None:
+    """Invent cards and write samples; no model is needed. Prints how many there are of each kind."""
+    from training.pocket.grammar import HELD, TRAIN
+    from training.pocket.samples import compose_samples, write_samples
+
+    work.mkdir(parents=True, exist_ok=True)
+    for split, count in ((TRAIN, samples), (HELD, held)):
+        counts = write_samples(compose_samples(count, seed, split), work / f"{split}.jsonl")
+        typer.echo(f"{split}.jsonl: " + ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items())))
+
+
+@cli.command()
+def train(work: Work, passes: Passes = 1, threads: Threads = 2) -> None:
+    """Train on train.jsonl. A checkpoint every two minutes; run the same command again to go on."""
+    from training.loop import Recipe
+    from training.loop import train as run
+    from training.pocket.encoding import encode
+    from training.pocket.samples import read_samples
+
+    base = _base()
+    recipe = Recipe(passes=passes, threads=threads)
+    with (work / "log.jsonl").open("a", encoding="utf-8") as log:
+
+        def told(progress: Progress) -> None:
+            log.write(json.dumps(progress.as_row()) + "\n")
+            log.flush()
+            if progress.step % 10 == 0 or progress.step == progress.steps:
+                typer.echo(progress.line())
+
+        adapter = run(base, encode(read_samples(_file(work / "train.jsonl")), base), work, recipe, told)
+    typer.echo(f"Trained: {adapter}")
+
+
+@cli.command()
+def evaluate(
+    work: Work,
+    questions: Questions = None,
+    limit: Annotated[int, typer.Option(help="Held-back samples of each kind that are asked.")] = 300,
+    captions: Annotated[int, typer.Option(help="Captions that are written.")] = 1000,
+    threads: Threads = 2,
+) -> None:
+    """Ask the model with and without the LoRA, raw and as served. Writes metrics.json and answers.jsonl."""
+    from training.pocket.report import measure
+
+    adapter = work / "published"
+    _publish(work, adapter, {})
+    measured = measure(_base(), adapter, _file(work / "held.jsonl"), questions, limit, captions, threads, typer.echo)
+    measured.write(work)
+    typer.echo(measured.table())
+
+
+@cli.command()
+def publish(work: Work, folder: Annotated[Path, typer.Argument(help="Where the adapter is written.")]) -> None:
+    """Write the adapter folder: fp16 matrices, manifest (rapbot.json) and model card."""
+    file = work / "metrics.json"
+    metrics = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    _publish(work, folder, metrics.get("with", {}))
+    typer.echo(f'Published. To use it: lora = "{folder}" in config.toml')
+
+
+@cli.command()
+def see(
+    photos: Annotated[Path, typer.Argument(help="A folder of photos.")],
+    into: Annotated[Path, typer.Option(help="The file of words to write.")] = Path("scenes.txt"),
+    threads: Threads = 2,
+) -> None:
+    """Look at photos with the eyes of profile pocket and keep what they say in words (training/pocket/scenes.txt)."""
+    from training.pocket.seeing import pictures_in
+    from training.pocket.seeing import see as look
+
+    files = pictures_in(photos) if photos.is_dir() else []
+    if not files:
+        typer.echo(f"There are no photos in {photos}: nothing to look at.", err=True)
+        raise typer.Exit(1)
+    with into.open("w", encoding="utf-8") as lines:
+        for number, words in enumerate(look(files, threads), 1):
+            lines.write("; ".join(words) + "\n")
+            lines.flush()
+            if number % 20 == 0:
+                typer.echo(f"{number}/{len(files)}")
+
+
+@cli.command()
+def pocket(
+    work: Work,
+    into: Annotated[Path | None, typer.Option(help="Where the adapter goes; else WORK/published.")] = None,
+    samples: Count = SAMPLES,
+    held: Held = HELD_SAMPLES,
+    passes: Passes = 1,
+    seed: Seed = 1,
+    threads: Threads = 2,
+    questions: Questions = None,
+) -> None:
+    """Everything from nothing: compose, train, evaluate, publish. What is already done is not done again."""
+    if not (work / "train.jsonl").is_file():
+        compose(work, samples, held, seed)
+    train(work, passes, threads)
+    evaluate(work, questions, threads=threads)
+    publish(work, into or work / "published")
+
+
+def _publish(work: Path, folder: Path, metrics: dict[str, float]) -> None:
+    from rapbot.inference.prompt import POCKET_LORA
+    from training.pocket.report import model_card
+    from training.pocket.samples import CONCEPTS_IN_PROMPT, data_hash
+    from training.publish import publish as write
+
+    data = data_hash(_file(work / "train.jsonl"))
+    card = model_card(metrics, data)
+    write(_file(work / "adapter"), folder, POCKET_LORA, CONCEPTS_IN_PROMPT, data, metrics, card)
+
+
+def _base() -> Path:
+    from rapbot.config import Settings
+    from rapbot.inference.weights import LANGUAGE, ensure
+
+    return ensure(LANGUAGE, Settings().weights_dir.expanduser())
+
+
+def _file(path: Path) -> Path:
+    if not path.exists():
+        raise typer.BadParameter(f"{path} is not there yet: run the steps before this one (rapbot-train --help).")
+    return path
+
+
+def main() -> None:
+    try:
+        cli()
+    except (RapbotError, ValueError) as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise SystemExit(1) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,247 @@
+"""The training loop of the text-only model on a processor: LoRA, packs of samples, a checkpoint that survives kill -9.
+
+Loss on the answers only: the mean negative log-likelihood of a right answer's tokens, plus, where a question has false
+options, the cross-entropy of choosing the right one by summed log-likelihood (as serving does, choosing.py).
+A run that is killed and started again gives the same weights as one that was not: the checkpoint holds the matrices,
+the optimiser, the random state and how many packs were read, and is replaced in one step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from training.packing import Encoded, Pack, epochs, packs
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What is trained and how. `budget`: tokens of a pack; `together`: packs of one step; `save_every`: seconds."""
+
+    rank: int = 16
+    alpha: int = 32
+    dropout: float = 0.0
+    rate: float = 8e-4
+    warmup: int = 12
+    """Steps until the full rate."""
+    cooling: float = 0.35
+    """Last share of the steps, in which the rate falls to a twentieth. Until then nothing depends on how long the run
+    is, so that a run can be made longer or shorter before it cools (Hu et al. 2024, "warmup-stable-decay")."""
+    passes: int = 1
+    budget: int = 384
+    together: int = 3
+    choice_weight: float = 0.5
+    clip: float = 1.0
+    decay: float = 0.0
+    seed: int = 0
+    threads: int = 2
+    save_every: float = 120.0
+
+
+@dataclass(slots=True)
+class Progress:
+    """Told after every step: losses of the step, and seconds since this process started training."""
+
+    step: int
+    steps: int
+    loss: float
+    answer_loss: float
+    choice_loss: float
+    inside: float
+    """Share of the time inside forward, backward and the optimiser."""
+    seconds: float
+    tokens: int
+    """Read in this step."""
+
+    def as_row(self) -> dict[str, float]:
+        return {name: round(value, 4) for name, value in asdict(self).items()}
+
+    def line(self) -> str:
+        return (
+            f"step {self.step}/{self.steps}  answers {self.answer_loss:.3f}  choices {self.choice_loss:.3f}"
+            f"  {self.seconds:.0f} s, {self.inside:.0%} of it computing"
+        )
+
+
+def train(
+    base: Path, samples: Sequence[Encoded], out: Path, recipe: Recipe, told: Callable[[Progress], None] = lambda _: None
+) -> Path:
+    """Train a LoRA for the Llama in `base`; the adapter is written by peft into `out`/adapter, which is returned.
+
+    `out`/checkpoint.pt is taken up where it is. Raises ValueError when it belongs to another recipe or other data.
+    """
+    import torch
+
+    torch.set_num_threads(recipe.threads)
+    torch.manual_seed(recipe.seed)
+    out.mkdir(parents=True, exist_ok=True)
+    model = _model(base, recipe)
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    optimiser = torch.optim.AdamW(weights, lr=recipe.rate, weight_decay=recipe.decay)
+    steps = len(packs(samples, recipe.budget)) * recipe.passes // recipe.together or 1
+    rates = [recipe.rate * _share(step, steps, recipe) for step in range(steps + 1)]
+
+    def what(step: int) -> str:
+        """All that the weights after `step` depend on."""
+        read = islice(epochs(samples, recipe.budget, recipe.seed), step * recipe.together)
+        return _hash([_fixed(recipe), rates[: step + 1], [(pack.tokens, pack.nexts) for pack in read]])
+
+    done = _resume(out, what, model, optimiser)
+    rest = islice(epochs(samples, recipe.budget, recipe.seed), done * recipe.together, None)
+    began = saved = time.monotonic()
+    inside = 0.0
+    model.train()
+    for step in range(done + 1, steps + 1):
+        for group in optimiser.param_groups:
+            group["lr"] = rates[step]
+        chosen = [PackTensors.of(pack) for pack in islice(rest, recipe.together)]
+        before = time.monotonic()
+        answer, choice = _add_gradients(model, chosen, recipe)
+        torch.nn.utils.clip_grad_norm_(weights, recipe.clip)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        now = time.monotonic()
+        inside += now - before
+        total = answer + recipe.choice_weight * choice
+        count = sum(pack.tokens.shape[1] for pack in chosen)
+        told(Progress(step, steps, total, answer, choice, inside / (now - began), now - began, count))
+        if now - saved > recipe.save_every or step == steps:
+            _save(out, what(step), model, optimiser, step)
+            saved = time.monotonic()
+    adapter = out / "adapter"
+    model.save_pretrained(str(adapter))
+    return adapter
+
+
+@dataclass(frozen=True, slots=True)
+class PackTensors:
+    """A pack ready for the model."""
+
+    tokens: Tensor
+    positions: Tensor
+    mask: Tensor
+    froms: Tensor
+    nexts: Tensor
+    answers: Tensor
+    choices: list[tuple[int, ...]]
+
+    @classmethod
+    def of(cls, pack: Pack) -> PackTensors:
+        import torch
+
+        seen = pack.mask()
+        mask = torch.zeros(seen.shape).masked_fill_(~seen, torch.finfo(torch.float32).min)
+        froms, nexts, answers = (torch.tensor(one) for one in (pack.froms, pack.nexts, pack.answers))
+        tokens, depths = torch.tensor([pack.tokens]), torch.tensor([pack.depths])
+        return cls(tokens, depths, mask[None, None], froms, nexts, answers, pack.choices)
+
+
+def _add_gradients(model: Any, packs_read: Sequence[PackTensors], recipe: Recipe) -> tuple[float, float]:
+    """One step's gradients; returns the mean losses of answers and choices."""
+    sums = [0.0, 0.0]
+    for pack in packs_read:
+        answer, choice = losses(model, pack)
+        loss = (answer + recipe.choice_weight * choice) / recipe.together
+        loss.backward()  # type: ignore[no-untyped-call]
+        for which, part in enumerate((answer, choice)):
+            sums[which] += float(part.detach()) / recipe.together
+    return sums[0], sums[1]
+
+
+def losses(model: Any, pack: PackTensors) -> tuple[Tensor, Tensor]:
+    """(loss of the right answers, loss of the choices), both means; a pack without choices gives 0 for the second."""
+    import torch
+
+    llama = model.get_base_model() if hasattr(model, "get_base_model") else model
+    hidden = llama.model(
+        input_ids=pack.tokens, position_ids=pack.positions, attention_mask=pack.mask, use_cache=False
+    ).last_hidden_state[0]
+    # The head is a fifth of the model: only where something is asked.
+    asked, at = torch.unique(pack.froms, return_inverse=True)
+    chances = llama.lm_head(hidden[asked]).float().log_softmax(dim=-1)
+    each = chances[at, pack.nexts]
+    count = int(pack.answers.max()) + 1
+    total = torch.zeros(count).index_add(0, pack.answers, each)
+    lengths = torch.zeros(count).index_add(0, pack.answers, torch.ones_like(each))
+    right = torch.tensor([choice[0] for choice in pack.choices])
+    answer = -(total[right].sum() / lengths[right].sum())
+    several = [choice for choice in pack.choices if len(choice) > 1]
+    if not several:
+        return answer, torch.zeros(())
+    chosen = [-total[list(choice)].log_softmax(dim=0)[0] for choice in several]
+    return answer, torch.stack(chosen).mean()
+
+
+def _hash(of: object) -> str:
+    return hashlib.sha256(repr(of).encode()).hexdigest()
+
+
+def _fixed(recipe: Recipe) -> dict[str, Any]:
+    """Without what changes no weight, and what `rates` tells."""
+    free = ("threads", "save_every", "rate", "warmup", "cooling", "passes")
+    return {name: value for name, value in asdict(recipe).items() if name not in free}
+
+
+def _model(base: Path, recipe: Recipe) -> Any:
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import LlamaForCausalLM
+
+    llama: Any = LlamaForCausalLM.from_pretrained(base, dtype=torch.float32, attn_implementation="sdpa")
+    config = LoraConfig(
+        r=recipe.rank,
+        lora_alpha=recipe.alpha,
+        lora_dropout=recipe.dropout,
+        target_modules=list(LINEAR),
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(llama, config)
+
+
+def _share(step: int, steps: int, recipe: Recipe) -> float:
+    """Of the full rate: up in a line, level, down in a line to a twentieth."""
+    cooling = max(1, int(steps * recipe.cooling))
+    return min(1.0, step / recipe.warmup, 0.05 + 0.95 * (steps - step) / cooling)
+
+
+def _save(out: Path, what: str, model: Any, optimiser: Any, step: int) -> None:
+    import torch
+    from peft import get_peft_model_state_dict
+
+    state = {
+        "what": what,
+        "step": step,
+        "adapter": get_peft_model_state_dict(model),
+        "optimiser": optimiser.state_dict(),
+        "random": torch.get_rng_state(),
+    }
+    part = out / "checkpoint.part"
+    torch.save(state, part)
+    part.replace(out / "checkpoint.pt")  # whole or not at all
+
+
+def _resume(out: Path, what: Callable[[int], str], model: Any, optimiser: Any) -> int:
+    import torch
+    from peft import set_peft_model_state_dict
+
+    file = out / "checkpoint.pt"
+    if not file.is_file():
+        return 0
+    state = torch.load(file, weights_only=True)
+    if state["what"] != what(int(state["step"])):
+        raise ValueError(f"{file} belongs to another recipe or other samples: choose another folder or remove it.")
+    set_peft_model_state_dict(model, state["adapter"])
+    optimiser.load_state_dict(state["optimiser"])
+    torch.set_rng_state(state["random"])
+    return int(state["step"])

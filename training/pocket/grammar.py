@@ -1,0 +1,188 @@
+"""The grammar of cards as data: facts.txt (what cards tell, how, and how one asks), values.txt, names.txt, kinds.txt.
+
+Every template and every name belongs to one half, by a checksum of its own text: "train" or "held" (held back, only for
+evaluation). So neither a card nor a wording of the evaluation was ever seen in training, whatever the seed.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+_HERE = Path(__file__).parent
+TRAIN, HELD = "train", "held"
+_HELD_SHARE = 5
+"""One template or name in so many is held back."""
+_OPEN = frozenset("fears dislikes contents habits motifs wears_v smells fames extras foods".split())
+_SLOT = re.compile(r"{([^{}]+)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Saying:
+    """One way to tell a fact, and the sentence that answers a question about it ("" : made from the saying)."""
+
+    text: str
+    answer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One kind of fact: `single` when only one value can be true. Templates as in facts.txt."""
+
+    name: str
+    topic: str
+    classes: frozenset[str]
+    values: str
+    single: bool
+    verbs: list[Saying] = field(default_factory=list)
+    before: list[Saying] = field(default_factory=list)
+    after: list[Saying] = field(default_factory=list)
+    sentences: list[Saying] = field(default_factory=list)
+    questions: list[Saying] = field(default_factory=list)
+    yes_no: list[Saying] = field(default_factory=list)
+    shorts: list[Saying] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of thing ("rubber duck") of a class ("toy")."""
+
+    word: str
+    group: str
+    plural: bool = False
+
+
+def is_held(text: str) -> bool:
+    return zlib.crc32(text.encode()) % _HELD_SHARE == 0
+
+
+def of_split(items: Sequence[Saying], split: str) -> list[Saying]:
+    """The templates of a half; a list too short to be divided serves both."""
+    if len(items) < 3:
+        return list(items)
+    held = [item for item in items[1:] if is_held(item.text)] or [items[-1]]
+    return held if split == HELD else [item for item in items if item not in held]
+
+
+@cache
+def facts() -> tuple[Fact, ...]:
+    found: list[Fact] = []
+    for line in _lines("facts.txt"):
+        sign, rest = line[0], line[1:].strip()
+        if sign == "@":
+            name, topic, classes, values, *flags = rest.split()
+            found.append(Fact(name, topic, frozenset(classes.split(",")), values, "one" in flags))
+        else:
+            into = {
+                "+": "verbs",
+                "^": "before",
+                "<": "after",
+                "=": "sentences",
+                "?": "questions",
+                "!": "yes_no",
+                ":": "shorts",
+            }[sign]
+            getattr(found[-1], into).extend(_saying(part) for part in rest.split(" | "))
+    return tuple(found)
+
+
+@cache
+def values() -> dict[str, tuple[tuple[str, ...], ...]]:
+    """By list: each value with the other ways to say it."""
+    return {
+        name: tuple(tuple(one.strip() for one in part.split(" = ")) for part in rest.split(" | "))
+        for name, _, rest in (line.partition(": ") for line in _lines("values.txt"))
+    }
+
+
+@cache
+def names(group: str, split: str) -> tuple[str, ...]:
+    group = group if group in {"pet", "person", "place", "dish"} else "thing"
+    listed = next(
+        rest.split() for key, _, rest in (line.partition(": ") for line in _lines("names.txt")) if key == group
+    )
+    return tuple(name for name in listed if is_held(name) == (split == HELD))
+
+
+@cache
+def kinds(group: str) -> tuple[Kind, ...]:
+    rest = next(rest for key, _, rest in (line.partition(": ") for line in _lines("kinds.txt")) if key == group)
+    return tuple(
+        Kind(word.removesuffix(":plural").replace("_", " "), group, word.endswith(":plural")) for word in rest.split()
+    )
+
+
+@cache
+def groups() -> tuple[str, ...]:
+    return tuple(line.partition(":")[0] for line in _lines("kinds.txt"))
+
+
+def draw(slot: str, rng: random.Random) -> tuple[str, ...]:
+    """A value of the list `slot`, numbers and names filled in, and the other ways to say it.
+
+    Where almost anything can stand, every third value is put together out of an adjective and a noun: no list is long
+    enough for what people write.
+    """
+    if slot in _OPEN and rng.random() < 0.35:
+        noun = rng.choice(values()["nouns"])[0]
+        described = f"{rng.choice(values()['adjectives'])[0]} {noun}"
+        return (described,) if rng.random() < 0.6 else (described, noun)
+    chosen = rng.choice(values()[slot])
+    filled = _SLOT.sub(lambda at: at[0] if at[1] == "=" else _filled(at[1], rng), chosen[0])
+    number = filled.split(" ")[0]
+    return (filled, *(one.replace("{=}", number) for one in chosen[1:]))
+
+
+def _filled(name: str, rng: random.Random) -> str:
+    numbers = {"n1": (2, 11), "n2": (2, 20), "n90": (18, 95), "n99": (11, 99), "n9": (2, 9), "h": (6, 11), "h2": (2, 9)}
+    months, days = values()["month"], (f"{rng.randint(1, 28)}", f"{rng.randint(1950, 2024)}")
+    if name in numbers:
+        return str(rng.randint(*numbers[name]))
+    if re.fullmatch(r"n[346]", name):
+        return "".join(rng.choice("0123456789") for _ in range(int(name[1])))
+    match name:
+        case "n1w":
+            return rng.choice("two three four five six seven eight nine ten eleven twelve".split())
+        case "hw":
+            return rng.choice("five six seven eight nine ten".split())
+        case "m":
+            return rng.choice(["00", "15", "30", "45", f"{rng.randint(10, 59)}"])
+        case "L":
+            return rng.choice("ABCDEFGHKLMNPRSTWZ")
+        case "year":
+            return days[1]
+        case "d":
+            return f"{rng.choice(months)[0]} {days[0]}"
+        case "dy":
+            return f"{days[0]} {rng.choice(months)[0]} {days[1]}"
+        case "d2":
+            return f"{int(days[0]):02}.{rng.randint(1, 12):02}.{days[1]}"
+        case "day":
+            return "the " + rng.choice("first second third 5th 7th 12th 21st 30th".split())
+    return draw(name, rng)[0]
+
+
+def _saying(part: str) -> Saying:
+    text, _, answer = part.strip().partition(" => ")
+    return Saying(text, answer)
+
+
+def _lines(name: str) -> list[str]:
+    text = (_HERE / name).read_text(encoding="utf-8")
+    return [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+
+
+@cache
+def small_talk(split: str) -> tuple[tuple[str, str], ...]:
+    pairs = [line.split(" => ") for line in _lines("small_talk.txt")]
+    return tuple((asked, answer) for asked, answer in pairs if is_held(asked) == (split == HELD))
+
+
+@cache
+def unanswerable(split: str) -> tuple[str, ...]:
+    return tuple(line for line in _lines("unanswerable.txt") if is_held(line) == (split == HELD))
