@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rapbot.inference.boxes import parse_boxes
 from rapbot.inference.detectors import DenseMapDetector
 from rapbot.inference.encoders import EfficientNetEncoder
 from rapbot.inference.job import Answer, AvatarPicture, Card, IndexRow, Job, Task, VisibleConcepts
@@ -24,38 +23,23 @@ from rapbot.inference.meeting import FaceEyes
 from rapbot.inference.pipeline import Models, RapPipeline
 from rapbot.inference.prompt import SEEING
 from rapbot.inference.retrieval import YOU_SAID_NO, RetrievalRules
-from rapbot.inference.seams import Listener, Prompt
-from rapbot.messages import Box
+from rapbot.inference.seams import Prompt
 from rapbot.photos import PhotoLimits
 from tests.pictures import cat_jpeg
+from tests.scripted import Scripted
 
 MINKA = Card(1, "Minka", "cat", "A tabby. She loves tuna.", traits="white paws")
 REX = Card(2, "Rex", "dog", "A dog.")
 
 
-class Speaker:
-    """A model that sees, whose words were fixed before."""
+class Speaker(Scripted):
+    """A model that sees, with an opinion on doubtful sightings."""
 
-    sees, adapted, family, concepts_in_prompt = True, False, "", 2
+    adapted, concepts_in_prompt = False, 2
 
-    def __init__(self, *drafts: str, yes: float = 0.0, layout: str = SEEING) -> None:
-        self.layout = layout
-        self.asked: list[Prompt] = []
-        self._drafts = list(drafts)
+    def __init__(self, *drafts: str, yes: float = 0.0) -> None:
+        super().__init__(*drafts, layout=SEEING)
         self._yes = yes
-
-    def boxes(self, text: str, width: int, height: int) -> tuple[Box, ...]:
-        return tuple(one.box for one in parse_boxes(text, width, height))
-
-    def generate(self, prompts: Sequence[Prompt], listener: Listener | None = None) -> list[str]:
-        self.asked += prompts
-        drafts = [self._drafts.pop(0) for _ in prompts]
-        for number, draft in enumerate(drafts):
-            for end in range(1, len(draft) + 1):
-                if listener is not None and not listener(number, draft[:end]):
-                    drafts[number] = draft[:end]
-                    break
-        return drafts
 
     def score(self, prompt: Prompt, options: Sequence[str]) -> list[float]:
         self.asked.append(prompt)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from rapbot.inference.boxes import parse_boxes
 from rapbot.inference.generators import TextGenerator
 from rapbot.inference.job import Card, Job, Region, Scene, Tag, Task, VisibleConcepts
-from rapbot.inference.seams import Listener, Prompt
 from rapbot.inference.weights import LANGUAGE, ensure
 from rapbot.inference.writing import Material, Written, write_answers
 from rapbot.messages import WHOLE, Box, Sighting
+from tests.scripted import Scripted
 
 LALA = Card(1, "Lala", "dog", "A white and gray dog. She loves cheese and is afraid of thunder.")
 BO = Card(2, "Bo", "cat", "Loves tuna, hates the vacuum cleaner. 4 years old.")
@@ -34,35 +32,6 @@ def generator(weights: Path) -> TextGenerator:
     return TextGenerator.load(ensure(LANGUAGE, weights), threads=1)
 
 
-class Drafts:
-    """A taught model that writes given drafts: what it says must never be believed blindly."""
-
-    adapted = True
-    family = ""
-    concepts_in_prompt = 3
-
-    def __init__(self, *drafts: str, layout: str = "pocket") -> None:
-        self.layout = layout
-        self.sees = layout != "pocket"
-        self._drafts = list(drafts)
-        self.asked: list[Prompt] = []
-
-    def boxes(self, text: str, width: int, height: int) -> tuple[Box, ...]:
-        return tuple(one.box for one in parse_boxes(text, width, height))
-
-    def generate(self, prompts: Sequence[Prompt], listener: Listener | None = None) -> list[str]:
-        self.asked += prompts
-        drafts = [self._drafts.pop(0) for _ in prompts]
-        for number, draft in enumerate(drafts):
-            for end in range(1, len(draft) + 1):
-                if listener is not None and not listener(number, draft[:end]):
-                    break
-        return drafts
-
-    def score(self, prompt: Prompt, options: Sequence[str]) -> list[float]:
-        return [0.0] * len(options)
-
-
 def scene(*seen: tuple[Card, Box], tags: tuple[Tag, ...] = ()) -> Scene:
     """The whole picture shows `tags`, each sighting its kind."""
     regions = [Region(WHOLE, whole=True, tags=tags)]
@@ -80,12 +49,12 @@ def job(
     return Job("job", "me", task, text, concepts=VisibleConcepts(cards), mentioned=numbers, options=options)
 
 
-def write(generator: TextGenerator | Drafts, asked: Job, seen: Scene | None = None) -> Written:
+def write(generator: TextGenerator | Scripted, asked: Job, seen: Scene | None = None) -> Written:
     [written] = write_answers(generator, [Material(asked, seen)])
     return written
 
 
-def ask(generator: TextGenerator | Drafts, text: str, *mentioned: Card, seen: Scene | None = None) -> str:
+def ask(generator: TextGenerator | Scripted, text: str, *mentioned: Card, seen: Scene | None = None) -> str:
     return write(generator, job(Task.QUESTION, text, *mentioned), seen).text
 
 
@@ -126,7 +95,7 @@ def test_the_words_for_a_found_concept_are_not_listed_beside_it(generator: TextG
 
 def test_a_taught_models_caption_is_used_when_it_holds(generator: TextGenerator) -> None:
     seen = scene((LALA, LEFT), tags=COUCH)
-    good = Drafts("<Lala> is on the left of a couch.")
+    good = Scripted("<Lala> is on the left of a couch.")
     assert write(good, job(Task.CAPTION), seen).text == "<Lala> is on the left of a couch."
     assert "<Lala>, a dog, on the left" in good.asked[0].messages[-1][1]
 
@@ -135,12 +104,12 @@ def test_a_taught_models_caption_is_used_when_it_holds(generator: TextGenerator)
     "draft", ["", "A dog on a bench.", "<Bo> on a couch.", "<Lala> rides a bicycle.", "<Lala", "Use only the facts."]
 )
 def test_a_taught_models_wrong_caption_is_replaced(draft: str) -> None:
-    text = write(Drafts(draft), job(Task.CAPTION), scene((LALA, LEFT), tags=COUCH)).text
+    text = write(Scripted(draft), job(Task.CAPTION), scene((LALA, LEFT), tags=COUCH)).text
     assert text == "<Lala> is on the left, with a couch in the background."
 
 
 def test_drafts_of_a_batch_go_to_their_own_jobs() -> None:
-    drafts = Drafts("<Lala> on a couch.", "<Bo> loves tuna.")
+    drafts = Scripted("<Lala> on a couch.", "<Bo> loves tuna.")
     work = [
         (job(Task.CAPTION), scene((LALA, LEFT), tags=COUCH)),
         (job(Task.FIND), scene((BO, LEFT))),
@@ -250,7 +219,7 @@ def test_texts_of_strangers_do_not_break_anything(generator: TextGenerator) -> N
 
 
 def test_a_model_that_sees_is_believed_except_for_names() -> None:
-    drafts = Drafts("<Lala> is sleeping beside Bo on a couch.", "A dog sleeps.", layout="rap")
+    drafts = Scripted("<Lala> is sleeping beside Bo on a couch.", "A dog sleeps.", layout="rap")
     work = [(job(Task.CAPTION), scene((LALA, LEFT))), (job(Task.CAPTION), scene((LALA, LEFT)))]
     seen, dropped = (one.text for one in write_answers(drafts, [Material(*one) for one in work]))
     assert seen == "<Lala> is sleeping beside animal on a couch."
