@@ -16,7 +16,7 @@ class Scripted:
 
     def __init__(self, *drafts: str, layout: str = "pocket") -> None:
         self.layout = layout
-        self.sees = layout != "pocket"
+        self.sees = not layout.startswith("pocket")
         self.asked: list[Prompt] = []
         self._drafts = list(drafts)
 

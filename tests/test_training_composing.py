@@ -16,7 +16,7 @@ from rapbot.inference.wording import place
 from training.pocket import grammar
 from training.pocket.cards import addressed, invent
 from training.pocket.measures import Names, is_exact, is_silent
-from training.pocket.questions import ask, ask_silent
+from training.pocket.questions import as_statement, ask, ask_silent, third_person
 from training.pocket.samples import (
     CAPTION,
     CHOICE,
@@ -63,9 +63,48 @@ def test_what_the_card_does_not_say_is_not_asked_as_a_question_of_its_own_topic(
     for _ in range(200):
         one = invent(rng, grammar.TRAIN)
         asked = ask_silent(one, rng, grammar.TRAIN, named=True)
-        assert asked.answer == SILENT
         assert asked.question
-    assert len(by_template) > 400  # broad: that many different wordings of questions
+        assert f"<{one.name}>" in asked.answer
+        assert asked.answer not in {told.answer for told in one.told}  # looks like an answer, and is invented
+    assert len(by_template) > 700  # broad: that many different wordings of questions
+
+
+def test_an_unanswered_question_comes_with_answers_to_doubt_and_the_silent_one(
+    samples: dict[str, list[Sample]],
+) -> None:
+    unknown = [one for one in samples[grammar.TRAIN] if one.kind == UNKNOWN]
+    assert all(one.answer == SILENT and one.doubted for one in unknown)
+    asked = [one for one in samples[grammar.TRAIN] if one.kind == QUESTION]
+    assert all(one.answer not in one.doubted for one in asked)
+    assert sum(bool(one.doubted) for one in asked) > len(asked) / 2
+
+
+@pytest.mark.parametrize(
+    ("question", "statement"),
+    [
+        ("What {is} {n} afraid of?", "what {n} {is} afraid of"),
+        ("What {does} {n} eat?", "what {n} {s:eat}"),
+        ("Where should I put {o} back?", "where I should put {o} back"),
+        ("What is {p} hobby?", "what {p} hobby is"),
+        ("Who owns {o}?", "who owns {o}"),
+        ("{is} {n} mine?", ""),
+        ("When did I get {o}?", ""),
+    ],
+)
+def test_a_question_becomes_part_of_a_sentence_where_its_order_can_be_turned(question: str, statement: str) -> None:
+    assert as_statement(question) == statement
+
+
+def test_verbs_agree_with_one() -> None:
+    words = ("eat", "have", "carry", "play", "watch", "go", "miss")
+    assert [third_person(word) for word in words] == "eats has carries plays watches goes misses".split()
+
+
+def test_what_the_frames_make_has_no_open_slot(samples: dict[str, list[Sample]]) -> None:
+    for split in (grammar.TRAIN, grammar.HELD):
+        for sample in samples[split]:
+            assert not re.search(r"[{}]", sample.text), sample.text
+            assert "  " not in sample.text
 
 
 def test_a_false_option_is_never_what_the_card_says_of_it() -> None:
@@ -82,7 +121,7 @@ def test_the_two_halves_share_no_name_and_no_wording() -> None:
     for group in grammar.groups():
         assert not set(grammar.names(group, grammar.TRAIN)) & set(grammar.names(group, grammar.HELD))
     for fact in grammar.facts():
-        for templates in (fact.verbs, fact.sentences, fact.questions, fact.yes_no):
+        for templates in (fact.verbs, fact.sentences, fact.questions, fact.yes_no, fact.terms):
             if len(templates) < 3:
                 continue
             halves = [
@@ -90,6 +129,14 @@ def test_the_two_halves_share_no_name_and_no_wording() -> None:
             ]
             assert all(halves)
             assert not halves[0] & halves[1]
+
+
+def test_the_halves_share_no_frame_around_a_question() -> None:
+    for use in ("part", "one", "whole", "inside"):
+        halves = [set(grammar.frames(use, split)) for split in (grammar.TRAIN, grammar.HELD)]
+        assert all(halves)
+        assert not halves[0] & halves[1]
+    assert not set(grammar.foreign_terms(grammar.TRAIN)) & set(grammar.foreign_terms(grammar.HELD))
 
 
 def test_no_card_of_the_evaluation_was_trained_on(samples: dict[str, list[Sample]]) -> None:

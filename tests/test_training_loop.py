@@ -28,7 +28,9 @@ def samples(count: int = 24) -> list[Encoded]:
         group = number // 3
         beginning = (1, 10 + group, 11 + group, 2)
         right, wrong = 40 + number % 3, 50 + number % 3
-        made.append(Encoded(group, (*beginning, 30 + number % 3, 3), (right, 4), ((wrong, wrong + 1, 4), (60, 4))))
+        checks = (((right,), (70, 4)), ((wrong, wrong + 1), (71, 4)))
+        asked = (*beginning, 30 + number % 3, 3)
+        made.append(Encoded(group, asked, (right, 4), ((wrong, wrong + 1, 4), (60, 4)), checks))
     return made
 
 
@@ -59,21 +61,29 @@ def test_a_pack_gives_the_loss_of_its_samples_alone(base: Path) -> None:
     model: Any = LlamaForCausalLM.from_pretrained(base, dtype=torch.float32)
     chosen = samples(7)
     [pack] = packs(chosen, 500)
-    assert len(pack) < sum(len(one.prompt) + len(one.answer) for one in chosen)
-    answer, choice = losses(model, PackTensors.of(pack))
-    logs: list[list[float]] = []
-    for one in chosen:
-        scores = []
-        for option in (one.answer, *one.wrong):
-            tokens = torch.tensor([[*one.prompt, *option]])
-            chances = model(tokens).logits[0].log_softmax(-1)
-            start = len(one.prompt) - 1
-            scores.append(sum(float(chances[start + at, token].detach()) for at, token in enumerate(option)))
-        logs.append(scores)
+    alone = [(*one.prompt, *answer) for one in chosen for answer in (one.answer, *one.wrong)]
+    assert len(pack) < sum(map(len, alone))
+    answer, choice, check = losses(model, PackTensors.of(pack))
+
+    def likelihood(before: tuple[int, ...], after: tuple[int, ...]) -> float:
+        chances = model(torch.tensor([[*before, *after]])).logits[0].log_softmax(-1)
+        return sum(float(chances[len(before) - 1 + at, token].detach()) for at, token in enumerate(after))
+
+    logs = [[likelihood(one.prompt, option) for option in (one.answer, *one.wrong)] for one in chosen]
+    verdicts = [likelihood((*one.prompt, *read), verdict) for one in chosen for read, verdict in one.checks]
     tokens_asked = sum(len(one.answer) for one in chosen)
     assert float(answer.detach()) == pytest.approx(-sum(row[0] for row in logs) / tokens_asked, abs=1e-4)
     chosen_right = [torch.tensor(row).log_softmax(0)[0] for row in logs]
     assert float(choice.detach()) == pytest.approx(-float(torch.stack(chosen_right).mean()), abs=1e-4)
+    assert float(check.detach()) == pytest.approx(-sum(verdicts) / len(verdicts), abs=1e-4)
+
+
+def test_an_answer_that_is_only_judged_is_not_learned() -> None:
+    pack = Pack()
+    pack.add(Encoded(0, (1, 2), (), (), (((5, 6), (7, 9)),)))
+    assert pack.choices == []
+    assert pack.checks == [0]
+    assert list(zip(pack.froms, pack.nexts, strict=True)) == [(3, 7), (4, 9)]
 
 
 def test_a_common_beginning_stands_in_a_pack_once() -> None:
@@ -104,6 +114,7 @@ def test_the_loss_falls_and_the_adapter_is_one_that_serving_can_read(base: Path,
     adapter = train(base, samples(), tmp_path, RECIPE, told.append)
     assert told[-1].answer_loss < 0.9 * told[0].answer_loss  # the frozen head of a random model allows no more
     assert told[-1].choice_loss < told[0].choice_loss / 4
+    assert told[-1].check_loss < 0.9 * told[0].check_loss
     assert told[-1].step == told[-1].steps == len(told)
     merged = load_file(base / "model.safetensors")
     before = {name: tensor.clone() for name, tensor in merged.items()}

@@ -224,3 +224,21 @@ def test_a_model_that_sees_is_believed_except_for_names() -> None:
     seen, dropped = (one.text for one in write_answers(drafts, [Material(*one) for one in work]))
     assert seen == "<Lala> is sleeping beside animal on a couch."
     assert dropped == "<Lala> is on the left."
+
+
+SILENT_ABOUT_LALA = "The card of <Lala> does not say."
+
+
+@pytest.mark.parametrize(
+    ("draft", "said"),
+    [
+        ("<Lala> is afraid of thunder. (yes)", "<Lala> is afraid of thunder."),
+        ("<Lala> is afraid of thunder. (no)", SILENT_ABOUT_LALA),  # it fits best, and does not answer
+        ("<Lala> is afraid of thunder.", SILENT_ABOUT_LALA),  # not judged
+        ("<Lala> hides from the postman. (yes)", SILENT_ABOUT_LALA),  # invented, whatever it says of itself
+        ("(yes)", SILENT_ABOUT_LALA),
+        ("", SILENT_ABOUT_LALA),
+    ],
+)
+def test_a_taught_model_answers_only_what_it_judges_told_and_the_card_holds_up(draft: str, said: str) -> None:
+    assert ask(Scripted(draft, layout="pocket-lora"), "When would she tremble?", LALA) == said

@@ -41,6 +41,7 @@ class Recipe:
     budget: int = 384
     together: int = 3
     choice_weight: float = 0.5
+    check_weight: float = 1.0
     clip: float = 1.0
     decay: float = 0.0
     seed: int = 0
@@ -57,6 +58,7 @@ class Progress:
     loss: float
     answer_loss: float
     choice_loss: float
+    check_loss: float
     inside: float
     """Share of the time inside forward, backward and the optimiser."""
     seconds: float
@@ -69,6 +71,7 @@ class Progress:
     def line(self) -> str:
         return (
             f"step {self.step}/{self.steps}  answers {self.answer_loss:.3f}  choices {self.choice_loss:.3f}"
+            f"  verdicts {self.check_loss:.3f}"
             f"  {self.seconds:.0f} s, {self.inside:.0%} of it computing"
         )
 
@@ -106,15 +109,15 @@ def train(
             group["lr"] = rates[step]
         chosen = [PackTensors.of(pack) for pack in islice(rest, recipe.together)]
         before = time.monotonic()
-        answer, choice = _add_gradients(model, chosen, recipe)
+        answer, choice, check = _add_gradients(model, chosen, recipe)
         torch.nn.utils.clip_grad_norm_(weights, recipe.clip)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         now = time.monotonic()
         inside += now - before
-        total = answer + recipe.choice_weight * choice
+        total = answer + recipe.choice_weight * choice + recipe.check_weight * check
         count = sum(pack.tokens.shape[1] for pack in chosen)
-        told(Progress(step, steps, total, answer, choice, inside / (now - began), now - began, count))
+        told(Progress(step, steps, total, answer, choice, check, inside / (now - began), now - began, count))
         if now - saved > recipe.save_every or step == steps:
             _save(out, what(step), model, optimiser, step)
             saved = time.monotonic()
@@ -134,6 +137,7 @@ class PackTensors:
     nexts: Tensor
     answers: Tensor
     choices: list[tuple[int, ...]]
+    checks: list[int]
 
     @classmethod
     def of(cls, pack: Pack) -> PackTensors:
@@ -143,23 +147,26 @@ class PackTensors:
         mask = torch.zeros(seen.shape).masked_fill_(~seen, torch.finfo(torch.float32).min)
         froms, nexts, answers = (torch.tensor(one) for one in (pack.froms, pack.nexts, pack.answers))
         tokens, depths = torch.tensor([pack.tokens]), torch.tensor([pack.depths])
-        return cls(tokens, depths, mask[None, None], froms, nexts, answers, pack.choices)
+        return cls(tokens, depths, mask[None, None], froms, nexts, answers, pack.choices, pack.checks)
 
 
-def _add_gradients(model: Any, packs_read: Sequence[PackTensors], recipe: Recipe) -> tuple[float, float]:
-    """One step's gradients; returns the mean losses of answers and choices."""
-    sums = [0.0, 0.0]
+def _add_gradients(model: Any, packs_read: Sequence[PackTensors], recipe: Recipe) -> tuple[float, float, float]:
+    """One step's gradients; returns the mean losses of answers, choices and verdicts."""
+    sums = [0.0, 0.0, 0.0]
     for pack in packs_read:
-        answer, choice = losses(model, pack)
-        loss = (answer + recipe.choice_weight * choice) / recipe.together
+        answer, choice, check = losses(model, pack)
+        loss = (answer + recipe.choice_weight * choice + recipe.check_weight * check) / recipe.together
         loss.backward()  # type: ignore[no-untyped-call]
-        for which, part in enumerate((answer, choice)):
+        for which, part in enumerate((answer, choice, check)):
             sums[which] += float(part.detach()) / recipe.together
-    return sums[0], sums[1]
+    return sums[0], sums[1], sums[2]
 
 
-def losses(model: Any, pack: PackTensors) -> tuple[Tensor, Tensor]:
-    """(loss of the right answers, loss of the choices), both means; a pack without choices gives 0 for the second."""
+def losses(model: Any, pack: PackTensors) -> tuple[Tensor, Tensor, Tensor]:
+    """(loss of the right answers, of the choices, of the verdicts): means over tokens, questions and verdicts.
+
+    Without choices or verdicts in the pack theirs is 0.
+    """
     import torch
 
     llama = model.get_base_model() if hasattr(model, "get_base_model") else model
@@ -173,13 +180,13 @@ def losses(model: Any, pack: PackTensors) -> tuple[Tensor, Tensor]:
     count = int(pack.answers.max()) + 1
     total = torch.zeros(count).index_add(0, pack.answers, each)
     lengths = torch.zeros(count).index_add(0, pack.answers, torch.ones_like(each))
-    right = torch.tensor([choice[0] for choice in pack.choices])
-    answer = -(total[right].sum() / lengths[right].sum())
+    right = torch.tensor([choice[0] for choice in pack.choices], dtype=torch.long)
+    answer = -(total[right].sum() / lengths[right].sum().clamp(min=1))
     several = [choice for choice in pack.choices if len(choice) > 1]
-    if not several:
-        return answer, torch.zeros(())
     chosen = [-total[list(choice)].log_softmax(dim=0)[0] for choice in several]
-    return answer, torch.stack(chosen).mean()
+    choice = torch.stack(chosen).mean() if chosen else torch.zeros(())
+    check = -total[pack.checks].mean() if pack.checks else torch.zeros(())
+    return answer, choice, check
 
 
 def _hash(of: object) -> str:

@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One prompt as tokens, its right answer and false ones (each with the end of turn)."""
+    """One prompt as tokens, its right answer (or none) and false ones, each with what ends it."""
 
     group: int
     prompt: tuple[int, ...]
     answer: tuple[int, ...]
     wrong: tuple[tuple[int, ...], ...] = ()
+    checks: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = ()
+    """Answers that are only read, and the verdict on each, which is learned."""
 
 
 @dataclass(slots=True)
@@ -39,6 +41,8 @@ class Pack:
     nexts: list[int] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
     choices: list[tuple[int, ...]] = field(default_factory=list)
+    checks: list[int] = field(default_factory=list)
+    """Which of the answers are verdicts."""
     _children: dict[tuple[int, int], int] = field(default_factory=dict)
     _count: int = 0
 
@@ -47,7 +51,10 @@ class Pack:
 
     def add(self, one: Encoded) -> None:
         end = self._walk(-1, one.prompt)
-        self.choices.append(tuple(self._answer(end, answer) for answer in (one.answer, *one.wrong)))
+        if one.answer:
+            self.choices.append(tuple(self._answer(end, answer) for answer in (one.answer, *one.wrong)))
+        for read, verdict in one.checks:
+            self.checks.append(self._answer(self._walk(end, read), verdict))
 
     def _answer(self, node: int, tokens: tuple[int, ...]) -> int:
         number = self._count

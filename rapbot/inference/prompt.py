@@ -24,13 +24,15 @@ RAP = "rap"
 SEEING = "seeing"
 POCKET = "pocket"
 POCKET_LORA = "pocket-lora"
-PROMPT_VERSIONS = {RAP: "rap-1", SEEING: "seeing-1", POCKET: "pocket-1", POCKET_LORA: "pocket-lora-1"}
+PROMPT_VERSIONS = {RAP: "rap-1", SEEING: "seeing-1", POCKET: "pocket-1", POCKET_LORA: "pocket-lora-2"}
 """Goes up whenever the text of a layout changes: an adapter trained on another version is refused."""
 PROMPT_VERSION = PROMPT_VERSIONS[RAP]
 POCKET_PROMPT_VERSION = PROMPT_VERSIONS[POCKET]
 
 SILENT = "The card does not say."
-"""What a model of layout "pocket-lora" learned to write when the card does not answer."""
+TOLD, UNTOLD = " (yes)", " (no)"
+"""With which a model of layout "pocket-lora" ends an answer: whether the card really tells what was asked. It writes
+first what fits best and judges then: having read the answer beside the question, a small model knows far better."""
 _INFO_LIMIT = 500
 """Characters of a card's info that are shown to the model."""
 
@@ -151,6 +153,15 @@ def build_short_prompt(job: Job, scene: Scene | None, cards: Sequence[Card]) -> 
     """The same for layout "pocket-lora", whose model learned to answer it in a few words."""
     asked = f"In a few words: {' '.join(job.text.split())}"
     return Prompt((("user", "\n".join([*_known_in_words(job, scene, cards), asked])),), max_new_tokens=12)
+
+
+def read_verdict(draft: str) -> tuple[str, bool]:
+    """An answer of layout "pocket-lora" without its last word, and whether that says that the card tells it."""
+    text = draft.rstrip()
+    for verdict in (TOLD, UNTOLD):
+        if text.endswith(verdict):
+            return text.removesuffix(verdict), verdict == TOLD
+    return text, False
 
 
 def build_asking_prompt(statement: str) -> Prompt:

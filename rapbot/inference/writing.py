@@ -24,7 +24,7 @@ from rapbot.inference.guard import (
 )
 from rapbot.inference.job import Card, Job, Scene, Task
 from rapbot.inference.looking import answer_from_scene, look_for
-from rapbot.inference.prompt import POCKET_LORA, SILENT, Pictures, build_prompt, select_cards
+from rapbot.inference.prompt import POCKET_LORA, Pictures, build_prompt, read_verdict, select_cards
 from rapbot.inference.reading import FAVOURITE, Reading, Verdict, is_yes_no, read, read_all
 from rapbot.inference.seams import Generator, Prompt
 from rapbot.inference.surroundings import other_things
@@ -222,9 +222,12 @@ class _Writer:
             return composed
 
         def finish(draft: str) -> str:
+            text, told = read_verdict(draft)
+            if not told:
+                return composed
             if reading.verdict is Verdict.TOLD:
-                return answer_or_none(draft, card, reading.statement, job.text) or composed
-            return composed if draft.startswith(SILENT) else grounded_or_none(draft, card, job.text) or composed
+                return answer_or_none(text, card, reading.statement, job.text) or composed
+            return grounded_or_none(text, card, job.text) or composed
 
         return _Plan(composed, build_prompt(POCKET_LORA, job, None, [card]), finish)
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from rapbot.inference.generators import answer_tokens, prompt_tokens
+from rapbot.inference.prompt import TOLD, UNTOLD
 from training.packing import Encoded
-from training.pocket.samples import Sample
+from training.pocket.samples import QUESTION, UNKNOWN, Sample
 
 
 def encode(samples: Sequence[Sample], base: Path) -> list[Encoded]:
@@ -21,5 +22,13 @@ def encode(samples: Sequence[Sample], base: Path) -> list[Encoded]:
 
 def _encoded(sample: Sample, tokenizer: Any) -> Encoded:
     fixed, asked = prompt_tokens(tokenizer, sample.prompt())
+    prompt = (*fixed, *asked)
     answer, *wrong = (tuple(answer_tokens(tokenizer, text)) for text in (sample.answer, *sample.wrong))
-    return Encoded(sample.group, (*fixed, *asked), answer, tuple(wrong))
+    if sample.kind not in (QUESTION, UNKNOWN):
+        return Encoded(sample.group, prompt, answer, tuple(wrong))
+    told = [(sample.answer, TOLD)] if sample.kind == QUESTION else []
+    checks = tuple(
+        (tuple(answer_tokens(tokenizer, text)[:-1]), tuple(answer_tokens(tokenizer, verdict)))
+        for text, verdict in (*told, *((text, UNTOLD) for text in sample.doubted))
+    )
+    return Encoded(sample.group, prompt, answer[:-1] if told else (), (), checks)

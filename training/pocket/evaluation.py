@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rapbot.inference.generators import TextGenerator
 from rapbot.inference.job import Card, Job, Task, VisibleConcepts
+from rapbot.inference.prompt import POCKET_LORA, SILENT, read_verdict
 from rapbot.inference.writing import Material, write_answers
 from training.pocket.measures import Names, is_exact, is_silent
 from training.pocket.samples import CAPTION, CHAT, CHOICE, QUESTION, UNKNOWN, Sample
@@ -100,7 +101,10 @@ def _texts(generator: TextGenerator, samples: Sequence[Sample], served: bool) ->
     if served:
         work = [Material(job, scene) for job, scene, _ in (sample.material() for sample in samples)]
         return [written.text for written in write_answers(generator, work)]
-    return generator.generate([sample.prompt(generator.layout) for sample in samples])
+    drafts = generator.generate([sample.prompt(generator.layout) for sample in samples])
+    if generator.layout != POCKET_LORA or samples[0].kind not in (QUESTION, UNKNOWN):
+        return drafts
+    return [text if told else SILENT for text, told in map(read_verdict, drafts)]
 
 
 def _chosen(generator: TextGenerator, sample: Sample, served: bool) -> tuple[str, bool]:

@@ -46,6 +46,8 @@ class Fact:
     questions: list[Saying] = field(default_factory=list)
     yes_no: list[Saying] = field(default_factory=list)
     shorts: list[Saying] = field(default_factory=list)
+    terms: list[Saying] = field(default_factory=list)
+    """What the fact is called ("nickname")."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +73,15 @@ def of_split(items: Sequence[Saying], split: str) -> list[Saying]:
 
 @cache
 def facts() -> tuple[Fact, ...]:
-    found: list[Fact] = []
-    for line in _lines("facts.txt"):
+    found: dict[str, Fact] = {}
+    at = ""
+    for line in (*_lines("facts.txt"), *_lines("asking.txt")):
         sign, rest = line[0], line[1:].strip()
         if sign == "@":
-            name, topic, classes, values, *flags = rest.split()
-            found.append(Fact(name, topic, frozenset(classes.split(",")), values, "one" in flags))
+            at, *described = rest.split()
+            if described:
+                topic, classes, values, *flags = described
+                found[at] = Fact(at, topic, frozenset(classes.split(",")), values, "one" in flags)
         else:
             into = {
                 "+": "verbs",
@@ -86,9 +91,17 @@ def facts() -> tuple[Fact, ...]:
                 "?": "questions",
                 "!": "yes_no",
                 ":": "shorts",
+                "~": "terms",
             }[sign]
-            getattr(found[-1], into).extend(_saying(part) for part in rest.split(" | "))
-    return tuple(found)
+            getattr(found[at], into).extend(_saying(part) for part in rest.split(" | "))
+    return tuple(found.values())
+
+
+@cache
+def frames(use: str, split: str) -> tuple[str, ...]:
+    """Ways to ask that go with every topic (frames.txt)."""
+    listed = [text for key, _, text in (line.partition(": ") for line in _lines("frames.txt")) if key == use]
+    return tuple(text for text in listed if is_held(text) == (split == HELD))
 
 
 @cache
@@ -185,4 +198,12 @@ def small_talk(split: str) -> tuple[tuple[str, str], ...]:
 
 @cache
 def unanswerable(split: str) -> tuple[str, ...]:
-    return tuple(line for line in _lines("unanswerable.txt") if is_held(line) == (split == HELD))
+    whole = (line for line in _lines("unanswerable.txt") if line[0] != "~")
+    return tuple(line for line in whole if is_held(line) == (split == HELD))
+
+
+@cache
+def foreign_terms(split: str) -> tuple[str, ...]:
+    """What no card tells, by its name ("shoe size")."""
+    listed = [term for line in _lines("unanswerable.txt") if line[0] == "~" for term in line[2:].split(" | ")]
+    return tuple(term for term in listed if is_held(term) == (split == HELD))

@@ -6,9 +6,9 @@ import random
 import re
 from dataclasses import dataclass
 
-from rapbot.inference.prompt import SILENT
 from training.pocket import grammar
 from training.pocket.cards import Invented, Told, addressed
+from training.pocket.grammar import Fact
 
 _NEARBY = (
     frozenset({"origin", "origin2", "gift", "bought", "owner", "history", "keeper", "maker", "year", "home"}),
@@ -30,6 +30,24 @@ _NEARBY = (
 """Topics whose questions could be taken to ask the same: none of them is asked as a question without an answer."""
 
 
+_ASKS = re.compile(
+    r"(?:(?:In|Of|At|On|For|To|From|By|Under) )?(?:what|who|whom|whose|where|when|which|how|why)\b", re.I
+)
+_TURNS = tuple(
+    (re.compile(pattern), turned)
+    for pattern, turned in (
+        (r"\{(is|was|has)\} \{n\}", r"{n} {\1}"),
+        (r"\{does\} \{n\} (\w+)", r"{n} {s:\1}"),
+        (r"\bdoes \{n\} (\w+)", r"{n} {s:\1}"),
+        (r"^(what|who|where) (?:is|\{is\}) (\{p\}.*|the .*)$", r"\1 \2 is"),
+        (r"\b(can|should|must|would|will) (I|we|\{n\})\b", r"\2 \1"),
+        (r"\bdo (I|we)\b", r"\1"),
+        (r"^((?:who|what|which \w+) (?!is|are|do|did|was|can|should|must|would|will|\{)\w+)", r"\1"),
+    )
+)
+_VERB = re.compile(r"\{s:(\w+)\}")
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """One question. `key` is what a right answer must contain; `wrong` are other options of a multiple choice."""
@@ -46,12 +64,12 @@ def ask(one: Invented, told: Told, rng: random.Random, split: str, *, named: boo
     fact = told.fact
     if fact.yes_no and (not fact.questions or rng.random() < 0.2):
         return _yes_or_no(one, told, rng, split, named)
-    question = _worded(rng.choice(grammar.of_split(fact.questions, split)).text, one, rng, named, "")
+    question = _worded(_asking(fact, rng, split), one, rng, named, "", split)
     short, *wrong = (_option(text, rng) for text in (_short(told, rng), *_others(one, told, rng)))
     return Asked(question, told.answer, short, tuple(wrong), addressed(told.value))
 
 
-def ask_kind(one: Invented, rng: random.Random) -> Asked:
+def ask_kind(one: Invented, rng: random.Random, split: str) -> Asked:
     """ "What is it?", which the card's first words answer."""
     question = rng.choice(("What {is} {n}?", "What kind of thing {is} {n}?", "What sort of thing {is} {n}?"))
     if one.kind.group in {"pet", "person"}:
@@ -60,29 +78,62 @@ def ask_kind(one: Invented, rng: random.Random) -> Asked:
     verb = "are" if one.kind.plural else "is"
     others = rng.sample([kind.word for kind in grammar.kinds(one.kind.group) if kind.word != one.kind.word], 2)
     wrong = tuple(_capital(_with_article(word)) for word in others)
-    asked = _worded(question, one, rng, True, "")
+    asked = _worded(question, one, rng, True, "", split)
     return Asked(asked, f"<{one.name}> {verb} {noun}.", _capital(noun), wrong, one.kind.word)
 
 
 def ask_silent(one: Invented, rng: random.Random, split: str, *, named: bool) -> Asked:
-    """A question that this card does not answer, though cards of its kind may."""
+    """A question that this card does not answer, though cards of its kind may.
+
+    `answer` is what somebody who invents would say: it looks right, and nothing on the card holds it up.
+    """
     open_facts = [told.fact for told in one.told if not told.fact.single and told.fact.yes_no and told.fact.questions]
-    if open_facts and rng.random() < 0.2:
+    if open_facts and rng.random() < 0.15:
         fact = rng.choice(open_facts)
         value = grammar.draw(fact.values, rng)[0]
         if not any(value in told.value or told.value in value for told in one.told):
-            return Asked(
-                _worded(rng.choice(grammar.of_split(fact.yes_no, split)).text, one, rng, named, value), SILENT, ""
-            )
-    if rng.random() < 0.2:
-        return Asked(_worded(rng.choice(grammar.unanswerable(split)), one, rng, named, ""), SILENT, "")
+            template = rng.choice(grammar.of_split(fact.yes_no, split)).text
+            return Asked(_worded(template, one, rng, named, value, split), _claim(one, fact, value, rng, True), "")
+    chance = rng.random()
     near = one.topics.union(*(group for group in _NEARBY if group & one.topics))
     fitting = [fact for fact in grammar.facts() if one.kind.group in fact.classes and fact.topic not in near]
     fact = rng.choice(fitting)
     value = grammar.draw(fact.values, rng)[0]
-    yes_no = fact.yes_no and (not fact.questions or rng.random() < 0.2)
-    chosen = rng.choice(grammar.of_split(fact.yes_no if yes_no else fact.questions, split))
-    return Asked(_worded(chosen.text, one, rng, named, value), SILENT, "")
+    invented = _claim(one, fact, value, rng, False)
+    if chance < 0.08:
+        return Asked(_worded(rng.choice(grammar.unanswerable(split)), one, rng, named, "", split), invented, "")
+    if chance < 0.2:
+        framed = _framed(rng.choice(grammar.foreign_terms(split)), rng, split)
+        return Asked(_worded(framed, one, rng, named, "", split), invented, "")
+    if fact.yes_no and (not fact.questions or rng.random() < 0.2):
+        template = rng.choice(grammar.of_split(fact.yes_no, split)).text
+        return Asked(_worded(template, one, rng, named, value, split), _claim(one, fact, value, rng, True), "")
+    return Asked(_worded(_asking(fact, rng, split), one, rng, named, value, split), invented, "")
+
+
+def _claim(one: Invented, fact: Fact, value: str, rng: random.Random, decided: bool) -> str:
+    """What a card with this fact would have answered."""
+    saying = rng.choice([*(s for s in fact.verbs if not s.answer), *(s for s in fact.sentences if s.answer)])
+    text = saying.answer or f"N {saying.text}"
+    fills = {"{v}": value, "{V}": _capital(value), "{o}": one.him, "{p+}": "N's", "{p}": one.his, "{he}": one.he}
+    for sign, word in fills.items():
+        text = text.replace(sign, word)
+    text = _capital(addressed(re.sub(r"\bN\b", f"<{one.name}>", text, count=1)).rstrip(".") + ".")
+    return f"Yes, {_after_comma(text)}" if decided else text
+
+
+def _asking(fact: Fact, rng: random.Random, split: str) -> str:
+    """A way to ask for `fact`: by its name, or by a question of its own."""
+    if fact.terms and rng.random() < 0.25:
+        return _framed(rng.choice(grammar.of_split(fact.terms, split)).text, rng, split)
+    return rng.choice(grammar.of_split(fact.questions, split)).text
+
+
+def _framed(term: str, rng: random.Random, split: str) -> str:
+    frames = grammar.frames("part", split)
+    if not term.endswith("s") and rng.random() < 0.4:
+        frames = grammar.frames("one", split)
+    return rng.choice(frames).replace("{t}", term)
 
 
 def _yes_or_no(one: Invented, told: Told, rng: random.Random, split: str, named: bool) -> Asked:
@@ -95,7 +146,7 @@ def _yes_or_no(one: Invented, told: Told, rng: random.Random, split: str, named:
     if false:
         value = next((other for _ in range(20) if (other := grammar.draw(fact.values, rng)[0]) != told.value), "x")
     word = "No" if false or turned else "Yes"
-    question = _worded(rng.choice(grammar.of_split(fact.yes_no, split)).text, one, rng, named, value)
+    question = _worded(rng.choice(grammar.of_split(fact.yes_no, split)).text, one, rng, named, value, split)
     return Asked(question, f"{word}, {_after_comma(told.answer)}", word, ("Yes" if word == "No" else "No",), word)
 
 
@@ -106,7 +157,7 @@ def _after_comma(answer: str) -> str:
     )
 
 
-def _worded(template: str, one: Invented, rng: random.Random, named: bool, value: str) -> str:
+def _worded(template: str, one: Invented, rng: random.Random, named: bool, value: str, split: str) -> str:
     """The template about `one`: by name, by its kind or with a pronoun, as carelessly as people write."""
     chance = rng.random()
     called = one.name.replace("_", " ") if "_" in one.name and rng.random() < 0.5 else one.name
@@ -129,6 +180,10 @@ def _worded(template: str, one: Invented, rng: random.Random, named: bool, value
         **dict(zip(("{is}", "{does}", "{has}", "{was}"), verbs, strict=True)),
     }
     text = _shortened(template, rng)
+    told = as_statement(text) if rng.random() < 0.15 else ""
+    if told:
+        text = rng.choice(grammar.frames("inside", split)).replace("{e}", told)
+        text = _VERB.sub(lambda verb: verb[1] if plural else third_person(verb[1]), text)
     if subject in {"he", "she", "it", "they"} and text.count("{n}") > 1:
         text = text.replace("{n}", called, 1)
     for sign, word in fills.items():
@@ -137,12 +192,31 @@ def _worded(template: str, one: Invented, rng: random.Random, named: bool, value
     style = rng.random()
     if style < 0.1:
         text = (text[0].lower() + text[1:]).rstrip("?")
-    elif style < 0.16:
-        text = (
-            rng.choice(("Tell me: ", "Please tell me: ", "I forgot. ", "Do you know? ", "Quick question: ", "And "))
-            + text
-        )
+    elif style < 0.22 and not told:
+        small = text if text.startswith(("I ", f"{called}")) else text[0].lower() + text[1:]
+        text = rng.choice(grammar.frames("whole", split)).replace("{Q}", text).replace("{q}", small)
     return text
+
+
+def as_statement(question: str) -> str:
+    """ "What {does} {n} eat?" -> "what {n} {s:eat}"; "" where the order cannot be turned."""
+    if not _ASKS.match(question) or "," in question:
+        return ""
+    text = question[0].lower() + question[1:].rstrip("?")
+    for pattern, turned in _TURNS:
+        told, count = pattern.subn(turned, text, count=1)
+        if count:
+            return told
+    return ""
+
+
+def third_person(verb: str) -> str:
+    """ "eat" -> "eats"."""
+    if verb in {"have", "do", "go"}:
+        return {"have": "has", "do": "does", "go": "goes"}[verb]
+    if re.search(r"(?:s|x|z|ch|sh)$", verb):
+        return f"{verb}es"
+    return f"{verb[:-1]}ies" if re.search(r"[^aeiou]y$", verb) else f"{verb}s"
 
 
 def _shortened(template: str, rng: random.Random) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from rapbot.inference.prompt import POCKET_LORA, SILENT, build_choice_prompt, bu
 from rapbot.inference.seams import Prompt
 from rapbot.messages import Box
 from training.pocket import grammar
-from training.pocket.cards import Invented, addressed, invent
+from training.pocket.cards import Invented, Told, addressed, invent
 from training.pocket.questions import Asked, ask, ask_kind, ask_silent
 from training.pocket.scenes import Placed, caption, compose, draw_things, place_cards
 
@@ -43,11 +43,13 @@ class Sample:
     things: tuple[str, ...] = ()
     about: str = ""
     rivals: tuple[str, ...] = ()
+    doubted: tuple[str, ...] = ()
+    """Sentences that do not answer this question, though they look as if: the model learns to judge them."""
 
     @classmethod
     def read(cls, line: str) -> Sample:
         row = json.loads(line)
-        for name in ("wrong", "things", "rivals"):
+        for name in ("wrong", "things", "rivals", "doubted"):
             row[name] = tuple(row[name])
         row["cards"] = tuple((name, category, info) for name, category, info in row["cards"])
         row["placed"] = None if row["placed"] is None else tuple(tuple(one) for one in row["placed"])
@@ -155,27 +157,38 @@ def _about_cards(group: int, rng: random.Random, split: str) -> Iterator[Sample]
 
     values = [addressed(told.value) for one in people for told in one.told]
 
-    def sample(kind: str, one: Invented, asked: Asked, answer: str, wrong: tuple[str, ...] = ()) -> Sample:
+    def sample(
+        kind: str, one: Invented, asked: Asked, answer: str, wrong: tuple[str, ...] = (), doubted: Sequence[str] = ()
+    ) -> Sample:
         rivals = tuple(value for value in values if asked.key and value not in asked.key and asked.key not in value)
         seen = tuple(things)
-        return Sample(kind, group, cards, asked.question, answer, wrong, asked.key, placed, seen, one.name, rivals)
+        return Sample(
+            kind, group, cards, asked.question, answer, wrong, asked.key, placed, seen, one.name, rivals, tuple(doubted)
+        )
 
     pairs = [(one, told) for one in people for told in one.told]
     rng.shuffle(pairs)
     for number, (one, told) in enumerate(pairs[:4]):
         asked = ask(one, told, rng, split, named=named)
         if number % 2 == 0 or rng.random() < 0.4:
-            yield sample(QUESTION, one, asked, asked.answer)
+            yield sample(QUESTION, one, asked, asked.answer, doubted=_besides(one, told, rng))
         if number % 2 == 1 or rng.random() < 0.5:
             again = ask(one, told, rng, split, named=named)
             yield sample(CHOICE, one, again, again.short, again.wrong)
     if rng.random() < 0.1 and not named and people[0].category:
-        asked = ask_kind(people[0], rng)
+        asked = ask_kind(people[0], rng, split)
         yield sample(QUESTION, people[0], asked, asked.answer)
         yield sample(CHOICE, people[0], asked, asked.short, asked.wrong)
-    for _ in range(rng.choice((0, 0, 1, 1))):
+    for _ in range(rng.choice((0, 1, 1, 2))):
         one = rng.choice(people)
-        yield sample(UNKNOWN, one, ask_silent(one, rng, split, named=named), SILENT)
+        asked = ask_silent(one, rng, split, named=named)
+        yield sample(UNKNOWN, one, asked, SILENT, doubted=[asked.answer, *_besides(one, None, rng)])
+
+
+def _besides(one: Invented, told: Told | None, rng: random.Random) -> list[str]:
+    """One sentence that the card tells besides `told`."""
+    others = [other.answer for other in one.told if told is None or other.fact.topic != told.fact.topic]
+    return [rng.choice(others)] if others else []
 
 
 def _small_talk(group: int, rng: random.Random, split: str) -> list[Sample]:
