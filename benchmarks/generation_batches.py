@@ -2,8 +2,9 @@
 
 On tiny models of the real classes with random weights (tests/gpu/tiny_models.py, their larger setting), so that only
 ratios mean something: tokens per second of 8 answers together and one by one; the share of time that is not the
-model's; what reading a common beginning once saves; how much of a batch is padding; memory over many requests. On two
-threads, by the clock: run it on a machine that does nothing else.
+model's; what reading a common beginning once saves; how much of a batch is padding; memory over many requests. By the
+clock: run it on a machine that does nothing else. On a busy one, `--processor --threads 1` counts the processor's time
+of the one thread that works.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import gc
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,9 +32,9 @@ from rapbot.inference.prompt import SEEING, build_prompt
 from rapbot.inference.seams import Prompt
 from rapbot.inference.specs import GeneratorSpec, Runtime
 from tests.generator_conformance import noise
-from tests.gpu.tiny_models import build
+from tests.gpu import tiny_models
 
-TIMER = time.perf_counter
+TIMER: Callable[[], float] = time.perf_counter
 QUESTIONS = (
     "What is he doing?",
     "Is that her mug on the table?",
@@ -227,13 +228,23 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=1000)
     parser.add_argument("--times", type=int, default=5)
     parser.add_argument("--models", nargs="*", default=["llava", "qwen2.5-vl", "gemma3"])
+    parser.add_argument("--hidden", type=int, default=tiny_models.LARGE.hidden, help="a multiple of 64")
+    parser.add_argument("--layers", type=int, default=tiny_models.LARGE.layers)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--processor", action="store_true", help="time of the processor, not of the clock")
     chosen = parser.parse_args()
+    global TIMER
+    TIMER = time.thread_time if chosen.processor else time.perf_counter
+    size = replace(
+        tiny_models.LARGE, hidden=chosen.hidden, layers=chosen.layers, heads=max(2, chosen.hidden // 128 * 2)
+    )
+    tiny_models.LARGE = size
     table = Table("model", "what", "measured", "ratio")
     for number, name in enumerate(chosen.models):
         with tempfile.TemporaryDirectory() as folder:
-            build(name, Path(folder) / name, large=True)
+            tiny_models.build(name, Path(folder) / name, large=True)
             spec = GeneratorSpec("transformers", str(Path(folder) / name), batch=8)
-            generator = load_generator(spec, Runtime(threads=2, device="cpu"), Path(folder))
+            generator = load_generator(spec, Runtime(threads=chosen.threads, device="cpu"), Path(folder))
         endless(generator)
         generator.generate(prompts_of(8, 4))
         throughput(generator, table, name, chosen.times)

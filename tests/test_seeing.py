@@ -15,15 +15,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rapbot.inference.boxes import AGREE, agreement
 from rapbot.inference.detectors import DenseMapDetector
 from rapbot.inference.encoders import EfficientNetEncoder
 from rapbot.inference.job import Answer, AvatarPicture, Card, IndexRow, Job, Task, VisibleConcepts
 from rapbot.inference.judge import BY_SIGHT, NOT_BY_SIGHT, doubtful
+from rapbot.inference.looking import two_places
 from rapbot.inference.meeting import FaceEyes
 from rapbot.inference.pipeline import Models, RapPipeline
 from rapbot.inference.prompt import SEEING
 from rapbot.inference.retrieval import YOU_SAID_NO, RetrievalRules
 from rapbot.inference.seams import Prompt
+from rapbot.messages import Box
 from rapbot.photos import PhotoLimits
 from tests.pictures import cat_jpeg
 from tests.scripted import Scripted
@@ -193,15 +196,67 @@ def test_the_model_may_say_where_something_is_that_the_keys_did_not_find(
     assert answer.picture is not None
 
 
-def test_a_box_of_the_model_does_not_replace_what_the_keys_found(
-    encoder: EfficientNetEncoder, known: VisibleConcepts
-) -> None:
-    speaker = Speaker()
+def where_is_minka(encoder: EfficientNetEncoder, known: VisibleConcepts, draft: str) -> Answer:
+    """The model that sees is asked once, and says `draft`."""
+    speaker = Speaker(draft)
     pipe = pipeline(encoder, speaker)
     work = job(known, Task.LOCATE, "where is Minka?", 1)
     answer = run(pipe, again(work, run(pipe, work)))
-    assert answer.text.startswith("<Minka>")
-    assert not speaker.asked
+    assert len(speaker.asked) == 1
+    assert speaker.asked[0].max_new_tokens <= 64
+    return answer
+
+
+def written(box: Box) -> str:
+    return f"[{box.left:.3f}, {box.top:.3f}, {box.right:.3f}, {box.bottom:.3f}]"
+
+
+def test_a_box_of_the_model_does_not_replace_what_the_keys_found(
+    encoder: EfficientNetEncoder, known: VisibleConcepts
+) -> None:
+    """It says the same, or nothing that could be understood as one box."""
+    plain = where_is_minka(encoder, known, "")
+    assert plain.text.startswith("<Minka> ")
+    assert plain.scene is not None
+    [minka] = plain.scene.sightings
+    assert not minka.unsure
+    near = replace(minka.box, left=minka.box.left + 0.2 * (minka.box.right - minka.box.left))
+    for draft in (written(near), "I cannot say.", written(near) + " or " + "[0.0, 0.0, 0.1, 0.1]"):
+        answer = where_is_minka(encoder, known, draft)
+        assert (answer.text, answer.scene, answer.picture) == (plain.text, plain.scene, plain.picture)
+
+
+def test_where_the_model_and_the_keys_disagree_both_are_told_and_drawn(
+    encoder: EfficientNetEncoder, known: VisibleConcepts
+) -> None:
+    plain = where_is_minka(encoder, known, "")
+    assert plain.scene is not None
+    [minka] = plain.scene.sightings
+    elsewhere = Box(0.8, 0.7, 0.98, 0.95)
+    assert agreement(minka.box, elsewhere) < AGREE
+    answer = where_is_minka(encoder, known, written(elsewhere))
+    assert answer.text.startswith("I recognised <Minka> ")
+    assert answer.text.endswith(", but a second look says in the lower right.")
+    assert answer.named == (1,)
+    assert answer.scene is not None
+    first, second = answer.scene.sightings
+    assert first == minka
+    assert second.concept_id == 1
+    assert second.unsure
+    assert second.box.left == pytest.approx(0.8, abs=0.01)
+    assert answer.picture not in (None, plain.picture)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "text"),
+    [
+        (Box(0, 0.3, 0.3, 0.7), Box(0.7, 0.3, 1, 0.7), "on the left, but a second look says on the right"),
+        (Box(0, 0.3, 0.3, 0.7), Box(0.1, 0.4, 0.2, 0.6), "on the left, but a second look drew a different box there"),
+        (Box(0, 0, 1, 1), Box(0, 0, 0.2, 0.2), "in most of the photo, but a second look says in the upper left"),
+    ],
+)
+def test_two_places_are_told_in_one_plain_sentence(first: Box, second: Box, text: str) -> None:
+    assert two_places(MINKA, first, second) == f"I recognised <Minka> {text}."
 
 
 @pytest.mark.parametrize(("yes", "there"), [(1.0, True), (-1.0, False)])

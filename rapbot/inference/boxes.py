@@ -26,6 +26,10 @@ _MOST = 64
 _SMALLEST = 1e-4
 """Fraction of a side below which a box shows nothing."""
 
+AGREE = 0.5
+"""Intersection over union from which two boxes show the same thing: where PASCAL VOC (Everingham et al. 2010, section
+4.2) counts a detection as right. A model writes rounded numbers, so its boxes are rarely closer."""
+
 _N = r"\s*([-+]?\d{1,6}(?:\.\d{0,12})?|[-+]?\.\d{1,12})\s*"
 _CORNERS = re.compile(
     rf"[\[(]{_N},{_N},{_N},{_N}[\])]"

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from rapbot.inference.captions import compose_caption
 from rapbot.inference.job import Card, Job, Scene, Task
 from rapbot.inference.surroundings import other_things
-from rapbot.inference.wording import found, listed, located, mark, recognised, with_article
-from rapbot.messages import Sighting
+from rapbot.inference.wording import fills, found, listed, located, mark, place, recognised, with_article
+from rapbot.messages import Box, Sighting
 
 _WHERE = re.compile(r"^(?:and )?where(?:'s| is| are)\b", re.I)
 _IS_IT = re.compile(r"^(?:and )?(?:is|are|can you see|do you see)\b", re.I)
@@ -44,6 +44,13 @@ def answer_from_scene(job: Job, scene: Scene, asked: Sequence[Card]) -> str:
             return found(scene.sightings, scene.strangers)
         return compose_caption(scene, {card.concept_id: card for card in job.concepts.cards})
     return ""
+
+
+def two_places(card: Card, first: Box, second: Box) -> str:
+    """The answer to "where is it?" when two looks at the photo disagree: what each says, and which one came first."""
+    one, other = (("in most of the photo" if fills(box) else place(box)) for box in (first, second))
+    again = f"says {other}" if one != other else "drew a different box there"
+    return f"I recognised {mark(card.name)} {one}, but a second look {again}."
 
 
 def _what_else(scene: Scene, cards: Sequence[Card]) -> str:

@@ -289,4 +289,4 @@ def facts_in_words(cards: Sequence[Card]) -> str:
 
 def _longest(task: Task) -> int:
     """Tokens of the longest useful answer."""
-    return {Task.CAPTION: 32, Task.DESCRIBE: 96, Task.RECOGNISE: 8, Task.LOCATE: 24}.get(task, 40)
+    return {Task.CAPTION: 32, Task.DESCRIBE: 96, Task.RECOGNISE: 8, Task.LOCATE: 64}.get(task, 40)

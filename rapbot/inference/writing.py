@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
 
+from rapbot.inference.boxes import AGREE, agreement
 from rapbot.inference.captions import UNSEEN, compose_caption, compose_description
 from rapbot.inference.choosing import likeliest_statement, option_scores
 from rapbot.inference.guard import (
@@ -23,7 +24,7 @@ from rapbot.inference.guard import (
     without_false_names,
 )
 from rapbot.inference.job import Card, Job, Scene, Task
-from rapbot.inference.looking import answer_from_scene, look_for
+from rapbot.inference.looking import answer_from_scene, look_for, two_places
 from rapbot.inference.prompt import POCKET_LORA, Pictures, build_prompt, read_verdict, select_cards
 from rapbot.inference.reading import FAVOURITE, Reading, Verdict, is_yes_no, read, read_all
 from rapbot.inference.seams import Generator, Prompt
@@ -59,7 +60,7 @@ class Written:
     named: tuple[int, ...] = ()
     option_scores: tuple[float, ...] = ()
     boxes: tuple[tuple[int, Box], ...] = ()
-    """Where a model that sees says a concept is, which the keys did not find."""
+    """Where a model that sees says a concept is, and the keys found it elsewhere or nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,20 +174,27 @@ class _Writer:
         return _Plan(whole(composed), prompt, finish, partial)
 
     def _located(self, material: Material) -> Written | _Plan:
-        """Where one concept is: the model that sees is asked as well, and believed where the keys found nothing."""
+        """Where one concept is: the model that sees is asked as well, in one short answer.
+
+        Where it points to what the keys recognised, the detector's box stays: it was fitted to the pixels, the model
+        writes rounded numbers. Where it points elsewhere both are told, and alone it is only half believed.
+        """
         job, scene = material.job, material.scene
         composed = _named(look_for(job, scene), job)
         asked = [card for card in job.concepts.cards if card.concept_id in job.mentioned]
-        seen = {sighting.concept_id for sighting in scene.sightings} if scene else set()
-        if scene is None or len(asked) != 1 or asked[0].concept_id in seen:
+        if scene is None or len(asked) != 1:
             return composed
         card = asked[0]
+        known = next((one.box for one in scene.sightings if one.concept_id == card.concept_id), None)
 
         def finish(draft: str) -> Written:
             boxes = self.generator.boxes(draft, scene.width, scene.height)
-            if len(boxes) != 1:
+            if len(boxes) != 1 or (known is not None and agreement(known, boxes[0]) >= AGREE):
                 return composed
-            text = f"I did not recognise {mark(card.name)} for sure, but that may be {place(boxes[0])}."
+            if known is not None:
+                text = two_places(card, known, boxes[0])
+            else:
+                text = f"I did not recognise {mark(card.name)} for sure, but that may be {place(boxes[0])}."
             return Written(text, (card.concept_id,), boxes=((card.concept_id, boxes[0]),))
 
         return _Plan(composed.text, self._prompt(material, [card], scene), finish)

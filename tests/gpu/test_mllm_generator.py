@@ -80,6 +80,32 @@ def test_answers_are_those_of_full_passes_without_a_cache(generator: SeeingGener
     assert generator.generate(prompts) == [slow_greedy(generator, prompt) for prompt in prompts]
 
 
+def test_answers_are_those_of_transformers_own_loop(
+    generator: SeeingGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of many lengths, some of which leave half-way; with and without padding, with and without a beginning."""
+    [free] = generator.generate([FRANCE])
+    stopping = replace(FRANCE, stop=(free[len(free) // 2],))
+    lengths = (1, 3, 30, 7, 30, 2)
+    mixed = [replace(ALL[number % len(ALL)], max_new_tokens=tokens) for number, tokens in enumerate(lengths)]
+    batches = ([*ALL, stopping], mixed, [FRANCE], [FRANCE, FRANCE], [seeing(60, 40)])
+    ours = []
+    for batch in batches:
+        diary = Diary()
+        ours.append((generator.generate(batch, diary), diary))
+    with tokens_read(generator) as read:
+        generator.generate(mixed)
+    monkeypatch.setattr("rapbot.inference.mllm.generator.GENERIC", generator._family)
+    monkeypatch.setattr("rapbot.inference.mllm.greedy.write", None)
+    for batch, (texts, diary) in zip(batches, ours, strict=True):
+        theirs = Diary()
+        assert generator.generate(batch, theirs) == texts
+        assert theirs.heard == diary.heard
+    with tokens_read(generator) as more:
+        generator.generate(mixed)
+    assert sum(read) < sum(more)
+
+
 def test_scores_are_those_of_full_passes_without_a_cache(generator: SeeingGenerator) -> None:
     options = ["Yes, <Bo> is here.", "no"]
     for prompt in (seeing(60, 40), replace(TALK, answer_prefix="It is")):

@@ -78,6 +78,8 @@ async def test_the_whole_story_from_one_photo_to_a_question_without_any(app: App
     assert "<" not in asked.text
     found = await assistant.respond(Request(ME, CHAT, "is Minka in this photo?", (Photo(cat_jpeg()),)), None)
     assert found.text.startswith("Yes")
+    where = await assistant.respond(Request(ME, CHAT, "where is Minka?", (Photo(cat_jpeg()),)), None)
+    assert where.text.startswith(("Minka ", "I recognised Minka "))
     other = await assistant.respond(Request(ME, CHAT, photos=(Photo(cat_elsewhere_jpeg()),)), None)
     assert other.text
 

@@ -46,6 +46,11 @@ class Draft:
             return self._told or ""
         return self._text.lstrip()
 
+    @property
+    def left(self) -> int:
+        """How many tokens may come at most."""
+        return 0 if self.done else self._prompt.max_new_tokens - (len(self._ids) - self._start)
+
     def add(self, token: int, ends: Set[int]) -> None:
         """The next token of the answer; those after its end are ignored."""
         if self.done:

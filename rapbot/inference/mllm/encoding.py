@@ -58,6 +58,8 @@ class PromptEncoder:
         self._background = tuple(int(255 * one) for one in mean)
         self._each: list[int] = []
         self._before = lru_cache(maxsize=16)(self._beginning)
+        self._tokens = lru_cache(maxsize=64)(self._tokenized)
+        self._starts: list[int] | None = None
         pad = self.tokenizer.pad_token_id
         self.pad: int = self.tokenizer.eos_token_id if pad is None else pad
 
@@ -148,15 +150,20 @@ class PromptEncoder:
         }
 
     def _words(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
+        # Instructions, and whatever else stands before the first picture, come again with every prompt.
+        return list(self._tokens(text))
+
+    def _tokenized(self, text: str) -> tuple[int, ...]:
+        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _start(self, text: str) -> list[int]:
         """The token of the beginning, where the tokenizer puts one and the text has none yet."""
         start = self.tokenizer.bos_token_id
         if start is None or text.startswith(self.tokenizer.bos_token):
             return []
-        return [start] if self.tokenizer("a")["input_ids"][0] == start else []
+        if self._starts is None:
+            self._starts = [start] if self.tokenizer("a")["input_ids"][0] == start else []
+        return self._starts
 
 
 def side_by_side(rows: Sequence[Encoded], pad: int, shared: int, *, pictures_by_row: bool) -> dict[str, Tensor]:

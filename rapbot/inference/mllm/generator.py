@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rapbot.errors import ConfigError
+from rapbot.inference.mllm import greedy
 from rapbot.inference.mllm.batching import Item, batches, halving
 from rapbot.inference.mllm.beginnings import WORTH_IT, Beginnings
 from rapbot.inference.mllm.decoding import Decode, Draft, decoder
 from rapbot.inference.mllm.encoding import Encoded, PromptEncoder, pictures_by_row, side_by_side
-from rapbot.inference.mllm.families import find_family
+from rapbot.inference.mllm.families import GENERIC, find_family
 from rapbot.inference.mllm.frames import boxes_in_photo
 from rapbot.inference.mllm.scoring import answer_likelihoods
 from rapbot.inference.prompt import RAP, SEEING
@@ -151,19 +152,24 @@ class SeeingGenerator:
         self, prompts: Sequence[Prompt], rows: dict[int, Encoded], drafts: Sequence[Draft], numbers: Sequence[int]
     ) -> None:
         """Greedy decoding of some prompts in lockstep."""
-        from transformers import StoppingCriteriaList
-
         chosen, written = [rows[number] for number in numbers], [drafts[number] for number in numbers]
         for row, draft in zip(chosen, written, strict=True):
             draft.restart(row.ids[-_CONTEXT_TOKENS:])
         shared = self._shared(chosen)
         inputs = self._inputs(chosen, shared)
+        cache = None
         if shared:
             tokens = chosen[0].ids[:shared]
-            inputs["past_key_values"] = self._beginnings.rows(prompts[numbers[0]].adapter, tokens, len(numbers))
-        settings = self._settings(max_new_tokens=max(prompts[number].max_new_tokens for number in numbers))
-        follow = StoppingCriteriaList([_following(written, frozenset(self._ends))])
-        self._model.generate(**inputs, generation_config=settings, stopping_criteria=follow)
+            cache = self._beginnings.rows(prompts[numbers[0]].adapter, tokens, len(numbers))
+        ends = frozenset(self._ends)
+        if self._family is not GENERIC:
+            greedy.write(self._model, inputs, written, ends, cache)
+            return
+        from transformers import StoppingCriteriaList
+
+        settings = self._settings(max_new_tokens=max(draft.left for draft in written))
+        follow = StoppingCriteriaList([_following(written, ends)])
+        self._model.generate(**inputs, past_key_values=cache, generation_config=settings, stopping_criteria=follow)
 
     def _shared(self, rows: Sequence[Encoded]) -> int:
         """How many tokens of the beginning need not be read again."""
