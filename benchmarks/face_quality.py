@@ -3,11 +3,12 @@
 DATABASE is the folder of a RAP `database.json` (concepts of category "person" count), PHOTOS a JSON-lines file of
 {"file": path beside it, "concepts": [names]}, each FOLDER holds photos of strangers or of nobody. For the figures of
 docs/: `python -m benchmarks.face_quality ../shared/data/people ../shared/data/people/photos.jsonl
---negatives ../shared/data/everyday ../shared/data/concepts/photos --draws 30 --threads 1`.
+--negatives ../shared/data/everyday ../shared/data/concepts/photos --draws 30 --crowds 20`.
 
 Recall: of the names that photos should get, the part that they get. Wrong: part of the photos that get a name they
 should not. A draw learns every person from another of their own photos (one that shows one plain face) instead of the
-avatar, and asks for the rest: what people may expect who choose any photo.
+avatar, and asks for the rest: what people may expect who choose any photo. A crowd is a picture put together of 30
+heads: one photo's head of each person among heads of strangers from the negatives.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageOps
 
 from rapbot.concepts.rap_format import read_rap_database
 from rapbot.config import Settings
@@ -34,6 +36,10 @@ PLAIN_SCORE, PLAIN_SIDE = 0.9, 80
 """Of a face from which one would learn somebody: it looks into the camera and is not tiny."""
 SOMEBODY_ELSE = 0.17
 """The only face that is found in a photo of somebody may be another's: so far from the avatar it is."""
+HEADS, ACROSS, CELL = 30, 6, 250
+"""Of a crowd: so many heads, so many side by side, and pixels that each gets."""
+AROUND = 0.35
+"""Part of a head that is shown around it."""
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 
 
@@ -46,6 +52,7 @@ class Seen:
     faces: tuple[Face, ...]
     learnt: Face | None = None
     """Its face as an avatar, where it shows just one."""
+    path: Path = Path()
 
 
 @dataclass(slots=True)
@@ -72,12 +79,18 @@ class Stopwatch:
     def __init__(self) -> None:
         self.seconds: list[float] = []
 
-    def find(self, engine: FaceEngine, path: Path) -> tuple[Face, ...]:
-        picture = open_photo(path.read_bytes(), max_side=MOST_PIXELS_A_SIDE)
+    def find(self, engine: FaceEngine, path: Path, known: Mapping[str, Face]) -> tuple[Face, ...]:
+        return self.look(engine, open_photo(path.read_bytes(), max_side=MOST_PIXELS_A_SIDE), known)
+
+    def look(self, engine: FaceEngine, picture: Image.Image, known: Mapping[str, Face]) -> tuple[Face, ...]:
         began = time.perf_counter()
-        faces = engine.find(picture)
+        faces = engine.find(picture, np.stack([face.key for face in known.values()]))
         self.seconds.append(time.perf_counter() - began)
         return faces
+
+    def line(self, what: str) -> str:
+        seconds = np.array(self.seconds)
+        return f"seconds {what}: best {seconds.min():.3f}, median {np.median(seconds):.3f}, worst {seconds.max():.3f}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -89,11 +102,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     engine = FaceEngine.load(ensure(FACES, Settings().weights_dir.expanduser()))
     avatars = _avatars(engine, options.database)
     watch = Stopwatch()
-    photos = [_seen(engine, watch, line, options.photos.parent) for line in options.photos.open(encoding="utf-8")]
-    negatives = {
-        str(folder): [watch.find(engine, path) for path in sorted(folder.rglob("*")) if path.suffix.lower() in PICTURES]
-        for folder in options.negatives
-    }
+    lines = options.photos.read_text(encoding="utf-8").splitlines()
+    photos = [_seen(engine, watch, line, options.photos.parent, avatars) for line in lines]
+    files = {folder: _pictures(folder) for folder in options.negatives}
+    negatives = {str(folder): [watch.find(engine, path, avatars) for path in paths] for folder, paths in files.items()}
     rules = FaceRules()
     print(f"{len(avatars)} people, {len(photos)} photos; limit {rules.limit}")
     print(f"{'':<22}{'recall':>8}{'wrong':>8}{'false':>9}  recall of each")
@@ -110,8 +122,52 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 f"{options.draws} draws of avatars"
             )
         )
-    seconds = np.array(watch.seconds)
-    print(f"seconds a photo: best {seconds.min():.3f}, median {np.median(seconds):.3f}, worst {seconds.max():.3f}")
+    print(watch.line("a photo"))
+    if options.crowds:
+        everybody = [path for folder, paths in files.items() for path in paths]
+        strangers = [head for path, faces in zip(everybody, everything, strict=True) for head in _heads(path, faces)]
+        crowds, watch = _crowds(engine, photos, strangers, avatars, options.crowds)
+        print(_tally([avatars], crowds, [], rules).line(f"{len(crowds)} crowds of {HEADS}"))
+        print(watch.line("a crowd"))
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in PICTURES]
+
+
+def _heads(path: Path, faces: Sequence[Face]) -> list[Image.Image]:
+    """The heads of those who are surely people."""
+    picture = open_photo(path.read_bytes(), max_side=MOST_PIXELS_A_SIDE)
+    return [picture.crop(face.box.grown(AROUND).pixels(*picture.size)) for face in faces if face.sure]
+
+
+def _crowds(
+    engine: FaceEngine,
+    photos: Sequence[Seen],
+    strangers: Sequence[Image.Image],
+    avatars: Mapping[str, Face],
+    count: int,
+) -> tuple[list[Seen], Stopwatch]:
+    """Group pictures with one head of everybody known among strangers' (some twice, mirrored); the same in each run."""
+    chance, watch, crowds = random.Random(30), Stopwatch(), []
+    portraits: dict[str, list[Image.Image]] = {}
+    for photo in photos:
+        heads = _heads(photo.path, photo.faces)
+        if len(photo.truth) == 1 and len(heads) == 1:
+            (name,) = photo.truth
+            portraits.setdefault(name, []).append(heads[0])
+    for number in range(count):
+        heads = [chance.choice(portraits[name]) for name in sorted(portraits.keys() & avatars.keys())]
+        others = [ImageOps.mirror(head) if chance.random() < 0.5 else head for head in strangers]
+        heads += chance.choices(others, k=HEADS - len(heads))
+        chance.shuffle(heads)
+        crowd = Image.new("RGB", (ACROSS * CELL, -(-HEADS // ACROSS) * CELL), "grey")
+        for place, head in enumerate(heads):
+            shown = ImageOps.contain(head, (CELL - 10, CELL - 10), Image.Resampling.BICUBIC)
+            crowd.paste(shown, (place % ACROSS * CELL, place // ACROSS * CELL))
+        faces = watch.look(engine, crowd, avatars)
+        crowds.append(Seen(f"crowd {number}", frozenset(portraits.keys() & avatars.keys()), faces))
+    return crowds, watch
 
 
 def _avatars(engine: FaceEngine, database: Path) -> dict[str, Face]:
@@ -125,16 +181,16 @@ def _avatars(engine: FaceEngine, database: Path) -> dict[str, Face]:
     return found
 
 
-def _seen(engine: FaceEngine, watch: Stopwatch, line: str, folder: Path) -> Seen:
+def _seen(engine: FaceEngine, watch: Stopwatch, line: str, folder: Path, avatars: Mapping[str, Face]) -> Seen:
     row = json.loads(line)
     path = folder / row["file"]
-    faces = watch.find(engine, path)
+    faces = watch.find(engine, path, avatars)
     plain = [face for face in faces if face.sure]
     learnt = None
     if len(plain) == 1 and len(row["concepts"]) == 1 and plain[0].score >= PLAIN_SCORE and plain[0].size >= PLAIN_SIDE:
         picture = open_photo(path.read_bytes(), max_side=MOST_PIXELS_A_SIDE)
         learnt = next((face for face in engine.find_avatar(picture) if face.sure), None)
-    return Seen(path.stem, frozenset(row["concepts"]), faces, learnt)
+    return Seen(path.stem, frozenset(row["concepts"]), faces, learnt, path)
 
 
 def _draws(photos: Sequence[Seen], avatars: Mapping[str, Face], count: int) -> list[dict[str, Face]]:
@@ -183,6 +239,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("photos", type=Path)
     parser.add_argument("--negatives", type=Path, nargs="*", default=[])
     parser.add_argument("--draws", type=int, default=0)
+    parser.add_argument("--crowds", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0)
     return parser.parse_args(arguments)
 

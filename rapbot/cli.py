@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -378,6 +379,9 @@ def import_(
     typer.echo(f"Learned {len(result['learned'])}: {', '.join(result['learned']) or 'nothing new'}")
     for name, reason in result["skipped"].items():
         typer.echo(f"Skipped {name}: {reason}")
+    if result["people"]:
+        ways = "; ".join(f"rapbot face {shlex.quote(name)}" for name in result["people"])
+        typer.echo(f"People are recognised by their faces only after they agree (for a child the parents): {ways}")
 
 
 @cli.command()

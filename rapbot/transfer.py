@@ -13,7 +13,7 @@ from rapbot.assistant import Assistant
 from rapbot.concepts.concept import Concept, Role
 from rapbot.concepts.rap_format import RapEntry, rap_zip, read_rap_database, write_rap_folder, write_rap_zip
 from rapbot.errors import ConceptError, PhotoError
-from rapbot.messages import WHOLE, Actor, Chat, Photo
+from rapbot.messages import WHOLE, Action, Actor, Chat, Photo
 
 Track = Callable[[Iterable[RapEntry], str], Iterable[RapEntry]]
 """Wraps the entries so that somebody sees the progress."""
@@ -22,29 +22,38 @@ Track = Callable[[Iterable[RapEntry], str], Iterable[RapEntry]]
 async def import_database(assistant: Assistant, owner: str, file: Path, track: Track) -> dict[str, Any]:
     """Teach every entry of `file`; entries that cannot be taught are skipped with their reason.
 
-    Returns {"learned": [names], "skipped": {name: sentence}}. Raises RapFormatError when the file cannot be read.
+    Returns {"learned": [names], "skipped": {name: sentence}, "people": [names]}; the people among the learned are
+    recognised only after they agree. Raises RapFormatError when the file cannot be read.
     """
     actor, chat = Actor(owner), Chat("import")
     learned: list[str] = []
+    people: list[str] = []
     skipped: dict[str, str] = {}
     for entry in track(await asyncio.to_thread(read_rap_database, file), "Learning"):
         try:
-            await teach_entry(assistant, actor, chat, entry)
+            if await teach_entry(assistant, actor, chat, entry):
+                people.append(entry.name)
             learned.append(entry.name)
         except (ConceptError, PhotoError) as error:
             skipped[entry.name] = error.sentence
-    return {"learned": learned, "skipped": skipped}
+    return {"learned": learned, "skipped": skipped, "people": people}
 
 
-async def teach_entry(assistant: Assistant, actor: Actor, chat: Chat, entry: RapEntry) -> None:
-    """A card with all its pictures. They were cut out already, so each is taken whole."""
+async def teach_entry(assistant: Assistant, actor: Actor, chat: Chat, entry: RapEntry) -> bool:
+    """A card with all its pictures; returns whether it is a person, who has to agree before they are recognised.
+
+    The pictures were cut out already, so each is taken whole.
+    """
     first, *more = [await asyncio.to_thread(_photo, image) for image in entry.images]
-    await assistant.remember(actor, chat, entry.name, entry.info, category=entry.category, photo=first, box=WHOLE)
+    taught = await assistant.remember(
+        actor, chat, entry.name, entry.info, category=entry.category, photo=first, box=WHOLE
+    )
     for photo in more:
         await assistant.add_photo(actor, chat, entry.name, photo, box=WHOLE)
     for image in entry.counterexamples:
         photo = await asyncio.to_thread(_photo, image)
         await assistant.add_photo(actor, chat, entry.name, photo, box=WHOLE, role=Role.COUNTEREXAMPLE)
+    return Action.ALLOW_FACE in taught.actions
 
 
 async def export_database(assistant: Assistant, owner: str, to: Path) -> int:

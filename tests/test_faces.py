@@ -273,6 +273,21 @@ def test_thirty_faces_are_found_and_one_of_them_gets_the_name(engine: FaceEngine
     assert {match.reason for match in matches if not match.accepted} <= {OTHER_FACE, TOO_FAR}
 
 
+def test_in_a_crowd_only_faces_near_somebody_known_are_looked_at_twice(engine: FaceEngine, eileen: Face) -> None:
+    crowd = Image.new("RGB", (1500, 750), (120, 120, 120))
+    head = astronaut().crop((130, 10, 320, 200)).resize((240, 240), Image.Resampling.BICUBIC)
+    for i in range(18):
+        crowd.paste(head, ((i % 6) * 250, (i // 6) * 250))
+    alone, looked_for = engine.find(crowd), engine.find(crowd, eileen.key[None])
+    twice = [not np.array_equal(a.key, b.key) for a, b in zip(alone, looked_for, strict=True)]
+    assert len(twice) > 12
+    assert sum(twice) == 12
+    assert names(match_faces(looked_for, known(eileen))) == [1]
+    far = eileen.key.copy()
+    far[:-1] = np.roll(far[:-1], 700)
+    assert all(np.array_equal(a.key, b.key) for a, b in zip(alone, engine.find(crowd, far[None]), strict=True))
+
+
 @with_people
 def test_the_shared_photos_reach_what_the_readme_says(engine: FaceEngine, others: tuple[Face, ...]) -> None:
     """Every third photo; benchmarks/face_quality.py measures all."""

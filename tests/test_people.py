@@ -18,6 +18,7 @@ from rapbot.config import Settings
 from rapbot.errors import ConceptError
 from rapbot.messages import Action, Actor, Chat, ChatKind, Photo, Reply, Request
 from rapbot.people import WhichFace
+from rapbot.transfer import import_database
 from tests.pictures import astronaut, cat, coffee, jpeg
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -215,6 +216,19 @@ async def test_an_operator_may_keep_people_out_of_groups(face_models: Path, tmp_
         await ann.says("/share Eileen", group=True)
         assert (await ben.says("", elsewhere(), group=True)).sightings == ()
         assert "Eileen" in (await ann.says("", elsewhere(), group=True)).text
+
+
+async def test_an_import_says_who_has_to_agree_first(ann: Person, tmp_path: Path) -> None:
+    (tmp_path / "eileen.jpg").write_bytes(portrait())
+    (tmp_path / "lala.jpg").write_bytes(jpeg(cat()))
+    cards = {
+        "<Eileen>": {"name": "Eileen", "image": "eileen.jpg", "info": "A friend.", "category": "person"},
+        "<Lala>": {"name": "Lala", "image": "lala.jpg", "info": "A cat.", "category": "cat"},
+    }
+    (tmp_path / "database.json").write_text(json.dumps({"concept_dict": cards}))
+    owner = ann.actor.id
+    told = await import_database(ann.app.assistant, owner, tmp_path / "database.json", lambda entries, _: entries)
+    assert told == {"learned": ["Eileen", "Lala"], "skipped": {}, "people": ["Eileen"]}
 
 
 async def test_the_people_of_the_shared_data(app: App, ann: Person) -> None:

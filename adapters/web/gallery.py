@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from adapters.web.tabs import Tab
 from rapbot.assistant import Assistant
+from rapbot.concepts.category import is_person
 from rapbot.concepts.concept import Concept
 from rapbot.errors import Gone
 from rapbot.messages import Actor, Photo
@@ -14,11 +15,13 @@ from rapbot.messages import Actor, Photo
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What the gallery shows now. `refill`: whether the form of the card must be filled anew."""
+    """What the gallery shows now. `refill`: whether the form of the card must be filled anew; `recognised`: whether
+    the open card's person is recognised by their face, None where it is no person or nobody is recognised here."""
 
     concepts: tuple[Concept, ...]
     card: Concept | None
     refill: bool
+    recognised: bool | None = None
 
 
 class Gallery:
@@ -36,7 +39,7 @@ class Gallery:
             return View(concepts, None, False)
         state = (card.id, card.updated_at)
         refill, tab.shown = state != tab.shown, state
-        return View(concepts, card, refill)
+        return View(concepts, card, refill, await self._recognised(card))
 
     async def save(self, tab: Tab, name: str, category: str, info: str) -> str:
         concept = await self._open(tab)
@@ -59,6 +62,16 @@ class Gallery:
         tab.concept_id = concept_id
         concept = await self._open(tab)
         return (await self._assistant.forget(self._actor, concept.name)).text
+
+    async def stop_face(self, tab: Tab, concept_id: int) -> str:
+        tab.concept_id = concept_id
+        concept = await self._open(tab)
+        return (await self._assistant.stop_face(self._actor, concept.name)).text
+
+    async def _recognised(self, card: Concept) -> bool | None:
+        if await self._assistant.has_face(self._actor, card):
+            return True
+        return False if self._assistant.people.recognised and is_person(card.category) else None
 
     async def teach(self, tab: Tab, photo: Photo | None, name: str, info: str) -> str:
         """The form below the tiles. Without a photo the assistant waits for one in the chat."""

@@ -169,8 +169,11 @@ def _avatar(avatar_id: int, name: str) -> str:
     return f'<img src="/avatars/{avatar_id}" alt="{plain(name)}" loading="lazy">'
 
 
-def card(concept: Concept) -> str:
-    """The head of an open card: all photos, when it was taught, and the way back."""
+def card(concept: Concept, recognised: bool | None = None) -> str:
+    """The head of an open card: all photos, when it was taught, and the way back.
+
+    `recognised`: whether this person is recognised by their face; None for a thing.
+    """
     avatars = shown_avatars(concept)
     name = plain(concept.name)
     pictures = "".join(_framed(avatar, concept.name, only=len(avatars) == 1) for avatar in avatars)
@@ -178,11 +181,23 @@ def card(concept: Concept) -> str:
     corrections = f" · {not_it} correction{'s' if not_it != 1 else ''}" if not_it else ""
     sure = f"Really forget {concept.name}?"
     forget = _button("forget", f"Forget {concept.name}", concept.id, style="danger", confirm=sure)
+    face = "" if recognised is None else _face(concept, recognised)
     return (
         f'<div class="card-head">{_button("close_card", "← All", style="back")}<h3 dir="auto">{name}</h3>{forget}</div>'
         f'<p class="quiet">Taught {ago(concept.created_at)} · edited {ago(concept.updated_at)}{corrections}</p>'
-        f'<div class="photos" aria-label="Photos of {name}">{pictures}</div>'
+        f'<div class="photos" aria-label="Photos of {name}">{pictures}</div>{face}'
     )
+
+
+def _face(concept: Concept, recognised: bool) -> str:
+    """Whether this person is recognised, and the button that changes it."""
+    if recognised:
+        says = "Recognised by their face, as they agreed."
+        button = _button("face_off", "Stop recognising", concept.id, confirm="Delete the face key?")
+    else:
+        says = "Not recognised in photos before they agree (for a child the parents)."
+        button = _button("do_face", _LABELS[Action.ALLOW_FACE], concept.id)
+    return f'<div class="consent"><p class="quiet">{says}</p>{button}</div>'
 
 
 def _framed(avatar: Avatar, name: str, *, only: bool) -> str:

@@ -1,6 +1,6 @@
 // What the browser does by itself. gradio runs this once, in the hidden bridge; `trigger` calls Python.
 // A button made in markup.py says in data-do which of these events it means and in data-id what it is about.
-const EVENTS = ["do_why", "do_wrong", "do_undo", "do_edit", "do_face", "open_card", "close_card", "drop_photo", "forget", "look_again"];
+const EVENTS = ["do_why", "do_wrong", "do_undo", "do_edit", "do_face", "open_card", "close_card", "drop_photo", "forget", "face_off", "look_again"];
 
 const box = () => document.querySelector("#box textarea");
 const log = () => document.querySelector("#log");
@@ -47,6 +47,7 @@ document.addEventListener("click", (event) => {
   if (!button.dataset.do) return show(button.dataset.view);
   if (!EVENTS.includes(button.dataset.do) || !sure(button)) return;
   if (button.dataset.do === "do_edit") show("known");
+  if (button.dataset.do === "do_face") show("chat"); // where the answer is told
   trigger(button.dataset.do, { name: button.dataset.id });
 });
 

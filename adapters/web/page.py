@@ -63,6 +63,7 @@ class Wiring:
         p.bridge.close_card(self.close_card, None, p.of_gallery, **quiet)
         p.bridge.drop_photo(self.drop_photo, None, p.of_gallery, **quiet)
         p.bridge.forget(self.forget, None, p.of_gallery, **quiet)
+        p.bridge.face_off(self.face_off, None, p.of_gallery, **quiet)
         p.save.click(self.save, [p.name, p.category, p.info], p.of_gallery, **quiet)
         p.more.upload(self.add_photos, p.more, p.of_gallery, **quiet)
         new = [p.new_photo, p.new_name, p.new_info]
@@ -163,6 +164,9 @@ class Wiring:
     async def forget(self, event: gr.EventData, request: gr.Request) -> Updates:
         return await self._change(request, lambda tab: self.gallery.forget(tab, int(_name(event))))
 
+    async def face_off(self, event: gr.EventData, request: gr.Request) -> Updates:
+        return await self._change(request, lambda tab: self.gallery.stop_face(tab, int(_name(event))))
+
     async def add_photos(self, files: list[str], request: gr.Request) -> Updates:
         async def work(tab: Tab) -> str:
             return await self.gallery.add_photos(tab, await self.chats.photos(files))
@@ -202,7 +206,7 @@ class Wiring:
         card = view.card
         tiles, opened = markup.known(view.concepts), card is not None
         fields = (card.name, card.category, card.info) if card is not None and view.refill else (SKIP, SKIP, SKIP)
-        head = markup.card(card) if card is not None else ""
+        head = markup.card(card, view.recognised) if card is not None else ""
         return (notice, gr.update(visible=not opened), tiles, gr.update(visible=opened), head, *fields)
 
     def _tab(self, request: gr.Request) -> Tab:

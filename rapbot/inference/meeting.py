@@ -44,9 +44,12 @@ class FaceEyes:
         self._weights_dir = weights_dir
         self._engine: FaceEngine | None = None
 
-    def look(self, picture: Image.Image) -> tuple[Face, ...]:
-        """The faces of a photo. Raises WeightsError when the models are not there."""
-        return self._loaded().find(picture)
+    def look(self, picture: Image.Image, concepts: VisibleConcepts) -> tuple[Face, ...]:
+        """The faces of a photo, to be compared with those of `concepts`.
+
+        Raises WeightsError when the models are not there.
+        """
+        return self._loaded().find(picture, _table([*(face.key for face in concepts.faces), *concepts.unwanted]))
 
     def look_at_avatar(self, picture: Image.Image) -> tuple[AvatarFace, ...]:
         """The faces by which somebody may be recognised, largest first."""

@@ -198,7 +198,8 @@ class RapPipeline:
     def _looked_for(self, job: Job) -> bytes:
         """What the same photo is looked at for: another index, faces too, other words to look for is another look."""
         words = "\n".join(_categories(job)) if getattr(self._models.detector, "tight", False) else ""
-        faces = b"faces" if job.concepts.faces else b""
+        known = job.concepts.faces  # in a crowd only faces near these are looked at well
+        faces = b"".join([*(face.key for face in known), *(job.concepts.unwanted if known else ())])
         return job.concepts.index + job.concepts.encoder.encode() + faces + words.encode()
 
     def _perceive(self, batch: list[_Work]) -> None:
@@ -222,7 +223,9 @@ class RapPipeline:
             work.perception = Perception(picture.width, picture.height, view.regions, view.keys)
             if work.job.concepts.faces:
                 with _guarded(work), _timed([work], "faces"):
-                    work.perception = replace(work.perception, faces=self._models.faces.look(picture))
+                    work.perception = replace(
+                        work.perception, faces=self._models.faces.look(picture, work.job.concepts)
+                    )
             if work.job.photo is not None:
                 self._seen.put(work.job.photo, self._looked_for(work.job), work.perception)
 
