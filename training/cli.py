@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rapbot.errors import RapbotError
+from training.rap.commands import add_commands
 
 if TYPE_CHECKING:
     from training.loop import Progress
@@ -20,13 +21,17 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help=(
-        "Make the LoRA of the text-only model of profile [bold]pocket[/bold] on an ordinary processor.\n\n"
+        "Make the LoRA that rapbot serves: of the text-only model of profile [bold]pocket[/bold] on an ordinary "
+        "processor, or of a model that sees (rap-compose, rap).\n\n"
         "rapbot-train pocket WORK            everything: compose, train, evaluate, publish (an hour on two cores)\n\n"
         "The single steps, in order, each reads what the one before wrote into the folder WORK:\n\n"
         "rapbot-train compose WORK           train.jsonl and held.jsonl: invented cards, questions, captions\n\n"
         "rapbot-train train WORK             adapter/; killed or stopped, the same command goes on\n\n"
         "rapbot-train evaluate WORK          metrics.json: with and without the LoRA, on unseen cards and wordings\n\n"
-        "rapbot-train publish WORK FOLDER    what config.toml takes as lora"
+        "rapbot-train publish WORK FOLDER    what config.toml takes as lora\n\n"
+        "For models that see (extra gpu):\n\n"
+        "rapbot-train rap-compose SOURCE WORK      samples out of photos and taught concepts\n\n"
+        "rapbot-train rap WORK --model FOLDER      train on them, publish to WORK/published"
     ),
 )
 
@@ -141,6 +146,9 @@ def pocket(
     train(work, passes, threads)
     evaluate(work, questions, threads=threads)
     publish(work, into or work / "published")
+
+
+add_commands(cli)
 
 
 def _publish(work: Path, folder: Path, metrics: dict[str, float]) -> None:

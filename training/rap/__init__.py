@@ -1,0 +1,1 @@
+"""Training of models that see: the samples of RAP, composed, collated, trained with LoRA, published."""
