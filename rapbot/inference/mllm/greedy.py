@@ -10,6 +10,7 @@ from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 from rapbot.inference.mllm.decoding import Draft
+from rapbot.inference.mllm.kv_cache import make_room
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,6 +27,7 @@ def write(model: Any, inputs: dict[str, Tensor], drafts: Sequence[Draft], ends: 
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
     made, positions = _read(model, inputs, cache)
     cache = made.past_key_values
+    make_room(cache)
     length, most = ids.shape[1], max(draft.left for draft in drafts)
     # Without padding no mask is needed, and attention is faster.
     seen = None if bool(mask.all()) else torch.cat((mask, mask.new_ones((len(drafts), most))), dim=1)
