@@ -158,3 +158,22 @@ def test_a_checkpoint_of_other_samples_or_another_recipe_is_refused(base: Path, 
         train(base, samples(6)[::-1], tmp_path, RECIPE)
     with pytest.raises(ValueError, match="another recipe or other samples"):
         train(base, samples(6), tmp_path, replace(RECIPE, seed=1))
+
+
+def test_a_further_round_goes_on_from_an_adapter(base: Path, tmp_path: Path) -> None:
+    first = train(base, samples(), tmp_path / "first", RECIPE)
+    losses_told: list[float] = []
+    again = replace(RECIPE, warmup=1, rate=1e-3, passes=1)
+    second = train(
+        base, samples(), tmp_path / "second", again, lambda one: losses_told.append(one.choice_loss), start=first
+    )
+    alone: list[float] = []
+    train(base, samples(), tmp_path / "alone", again, lambda one: alone.append(one.choice_loss))
+    assert losses_told[0] < alone[0] / 2
+    assert any(not torch.equal(weights(first)[name], tensor) for name, tensor in weights(second).items())
+
+
+def test_an_adapter_of_another_rank_cannot_be_trained_further(base: Path, tmp_path: Path) -> None:
+    first = train(base, samples(6), tmp_path / "first", RECIPE)
+    with pytest.raises(ValueError, match="does not fit"):
+        train(base, samples(6), tmp_path / "second", replace(RECIPE, rank=2), start=first)

@@ -49,6 +49,11 @@ class Recipe:
     save_every: float = 120.0
 
 
+def further(**changes: Any) -> Recipe:
+    """The recipe of a round that goes on from an adapter: half the rate, which no longer has to find the way."""
+    return Recipe(rate=4e-4, **changes)
+
+
 @dataclass(slots=True)
 class Progress:
     """Told after every step: losses of the step, and seconds since this process started training."""
@@ -77,10 +82,16 @@ class Progress:
 
 
 def train(
-    base: Path, samples: Sequence[Encoded], out: Path, recipe: Recipe, told: Callable[[Progress], None] = lambda _: None
+    base: Path,
+    samples: Sequence[Encoded],
+    out: Path,
+    recipe: Recipe,
+    told: Callable[[Progress], None] = lambda _: None,
+    start: Path | None = None,
 ) -> Path:
     """Train a LoRA for the Llama in `base`; the adapter is written by peft into `out`/adapter, which is returned.
 
+    `start`: the adapter of an earlier run, whose matrices are trained further.
     `out`/checkpoint.pt is taken up where it is. Raises ValueError when it belongs to another recipe or other data.
     """
     import torch
@@ -89,6 +100,7 @@ def train(
     torch.manual_seed(recipe.seed)
     out.mkdir(parents=True, exist_ok=True)
     model = _model(base, recipe)
+    begun = _take_up(start, model) if start is not None else ""
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=recipe.rate, weight_decay=recipe.decay)
     steps = len(packs(samples, recipe.budget)) * recipe.passes // recipe.together or 1
@@ -97,7 +109,7 @@ def train(
     def what(step: int) -> str:
         """All that the weights after `step` depend on."""
         read = islice(epochs(samples, recipe.budget, recipe.seed), step * recipe.together)
-        return _hash([_fixed(recipe), rates[: step + 1], [(pack.tokens, pack.nexts) for pack in read]])
+        return _hash([_fixed(recipe), begun, rates[: step + 1], [(pack.tokens, pack.nexts) for pack in read]])
 
     done = _resume(out, what, model, optimiser)
     rest = islice(epochs(samples, recipe.budget, recipe.seed), done * recipe.together, None)
@@ -214,6 +226,21 @@ def _model(base: Path, recipe: Recipe) -> Any:
         task_type="CAUSAL_LM",
     )
     return get_peft_model(llama, config)
+
+
+def _take_up(adapter: Path, model: Any) -> str:
+    """Put the matrices of `adapter` into `model`; returns their checksum. Raises ValueError where they do not fit."""
+    from peft import set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    file = adapter / "adapter_model.safetensors"
+    try:
+        found = set_peft_model_state_dict(model, load_file(file))
+    except RuntimeError as error:
+        raise ValueError(f"{file} does not fit this recipe: it has another rank, or another base.") from error
+    if getattr(found, "unexpected_keys", ()):
+        raise ValueError(f"{file} does not fit this recipe: it holds matrices that are not trained here.")
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _share(step: int, steps: int, recipe: Recipe) -> float:

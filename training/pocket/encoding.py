@@ -27,8 +27,9 @@ def _encoded(sample: Sample, tokenizer: Any) -> Encoded:
     if sample.kind not in (QUESTION, UNKNOWN):
         return Encoded(sample.group, prompt, answer, tuple(wrong))
     told = [(sample.answer, TOLD)] if sample.kind == QUESTION else []
+    told += [(text, TOLD) for text in sample.believed]
     checks = tuple(
         (tuple(answer_tokens(tokenizer, text)[:-1]), tuple(answer_tokens(tokenizer, verdict)))
         for text, verdict in (*told, *((text, UNTOLD) for text in sample.doubted))
     )
-    return Encoded(sample.group, prompt, answer[:-1] if told else (), (), checks)
+    return Encoded(sample.group, prompt, answer[:-1] if sample.kind == QUESTION else (), (), checks)

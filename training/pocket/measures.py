@@ -33,7 +33,8 @@ def is_exact(text: str, key: str, rivals: Sequence[str], about: str, names: Sequ
     if any(_within(_words(rival), said) for rival in rivals if _words(rival)):
         return False
     marked = set(re.findall(r"<([^<>]*)>", text))
-    return not marked - {about} and not any(_within(_words(name), said) for name in names if name != about)
+    others = [name for name in names if name != about and not name.islower()]  # "school" may be the ordinary word
+    return not marked - {about} and not any(_within(_words(name), said) for name in others)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,17 +46,23 @@ _TURNS = tuple(
     )
 )
 _VERB = re.compile(r"\{s:(\w+)\}")
+_SMALL = frozenset("a an the to of do that it please ever exactly just really then so me my".split())
+"""Words without which a question still asks the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One question. `key` is what a right answer must contain; `wrong` are other options of a multiple choice."""
+    """One question. `key` is what a right answer must contain; `wrong` are other options of a multiple choice.
+
+    `doubted` are sentences that somebody who invents or misreads would say: they look right, and are not.
+    """
 
     question: str
     answer: str
     short: str
     wrong: tuple[str, ...] = ()
     key: str = ""
+    doubted: tuple[str, ...] = ()
 
 
 def ask(one: Invented, told: Told, rng: random.Random, split: str, *, named: bool) -> Asked:
@@ -66,7 +72,9 @@ def ask(one: Invented, told: Told, rng: random.Random, split: str, *, named: boo
         return _yes_or_no(one, told, rng, split, named)
     question = _worded(_asking(fact, rng, split), one, rng, named, "", split)
     short, *wrong = (_option(text, rng) for text in (_short(told, rng), *_others(one, told, rng)))
-    return Asked(question, told.answer, short, tuple(wrong), addressed(told.value))
+    other = _other_value(one, told.fact, rng)
+    doubted = (_claim(one, told.fact, other, rng, ""),) if other else ()
+    return Asked(question, told.answer, short, tuple(wrong), addressed(told.value), doubted)
 
 
 def ask_kind(one: Invented, rng: random.Random, split: str) -> Asked:
@@ -83,43 +91,55 @@ def ask_kind(one: Invented, rng: random.Random, split: str) -> Asked:
 
 
 def ask_silent(one: Invented, rng: random.Random, split: str, *, named: bool) -> Asked:
-    """A question that this card does not answer, though cards of its kind may.
-
-    `answer` is what somebody who invents would say: it looks right, and nothing on the card holds it up.
-    """
+    """A question that this card does not answer, though cards of its kind may: an answer is never given."""
     open_facts = [told.fact for told in one.told if not told.fact.single and told.fact.yes_no and told.fact.questions]
     if open_facts and rng.random() < 0.15:
         fact = rng.choice(open_facts)
         value = grammar.draw(fact.values, rng)[0]
         if not any(value in told.value or told.value in value for told in one.told):
-            template = rng.choice(grammar.of_split(fact.yes_no, split)).text
-            return Asked(_worded(template, one, rng, named, value, split), _claim(one, fact, value, rng, True), "")
+            return _undecided(one, fact, value, rng, split, named)
     chance = rng.random()
     near = one.topics.union(*(group for group in _NEARBY if group & one.topics))
     fitting = [fact for fact in grammar.facts() if one.kind.group in fact.classes and fact.topic not in near]
     fact = rng.choice(fitting)
     value = grammar.draw(fact.values, rng)[0]
-    invented = _claim(one, fact, value, rng, False)
     if chance < 0.08:
-        return Asked(_worded(rng.choice(grammar.unanswerable(split)), one, rng, named, "", split), invented, "")
-    if chance < 0.2:
-        framed = _framed(rng.choice(grammar.foreign_terms(split)), rng, split)
-        return Asked(_worded(framed, one, rng, named, "", split), invented, "")
-    if fact.yes_no and (not fact.questions or rng.random() < 0.2):
-        template = rng.choice(grammar.of_split(fact.yes_no, split)).text
-        return Asked(_worded(template, one, rng, named, value, split), _claim(one, fact, value, rng, True), "")
-    return Asked(_worded(_asking(fact, rng, split), one, rng, named, value, split), invented, "")
+        question = rng.choice(grammar.unanswerable(split))
+    elif chance < 0.2:
+        question = _framed(rng.choice(grammar.foreign_terms(split)), rng, split)
+    elif fact.yes_no and (not fact.questions or rng.random() < 0.2):
+        return _undecided(one, fact, value, rng, split, named)
+    else:
+        question = _asking(fact, rng, split)
+    values = (value, _other_value(one, fact, rng))
+    doubted = tuple(_claim(one, fact, said, rng, "") for said in values if said)
+    return Asked(_worded(question, one, rng, named, value, split), "", "", doubted=doubted)
 
 
-def _claim(one: Invented, fact: Fact, value: str, rng: random.Random, decided: bool) -> str:
-    """What a card with this fact would have answered."""
+def _undecided(one: Invented, fact: Fact, value: str, rng: random.Random, split: str, named: bool) -> Asked:
+    """ "Is she afraid of bees?", where the card tells nothing about bees: neither Yes nor No is right."""
+    template = rng.choice(grammar.of_split(fact.yes_no, split)).text
+    doubted = [_claim(one, fact, value, rng, "Yes")]
+    if one.told:
+        doubted.append(f"{rng.choice(('No', 'No', 'Yes'))}, {_after_comma(rng.choice(one.told).answer)}")
+    return Asked(_worded(template, one, rng, named, value, split), "", "", doubted=tuple(doubted))
+
+
+def _other_value(one: Invented, fact: Fact, rng: random.Random) -> str:
+    """What the card tells about something else, to be mistaken for `fact`; "" where it tells nothing else."""
+    others = [told.value for told in one.told if told.fact.topic != fact.topic]
+    return rng.choice(others) if others else ""
+
+
+def _claim(one: Invented, fact: Fact, value: str, rng: random.Random, decided: str) -> str:
+    """What a card with this fact would have answered; `decided`: "Yes", "No", or "" for a plain statement."""
     saying = rng.choice([*(s for s in fact.verbs if not s.answer), *(s for s in fact.sentences if s.answer)])
     text = saying.answer or f"N {saying.text}"
     fills = {"{v}": value, "{V}": _capital(value), "{o}": one.him, "{p+}": "N's", "{p}": one.his, "{he}": one.he}
     for sign, word in fills.items():
         text = text.replace(sign, word)
     text = _capital(addressed(re.sub(r"\bN\b", f"<{one.name}>", text, count=1)).rstrip(".") + ".")
-    return f"Yes, {_after_comma(text)}" if decided else text
+    return f"{decided}, {_after_comma(text)}" if decided else text
 
 
 def _asking(fact: Fact, rng: random.Random, split: str) -> str:
@@ -147,7 +167,9 @@ def _yes_or_no(one: Invented, told: Told, rng: random.Random, split: str, named:
         value = next((other for _ in range(20) if (other := grammar.draw(fact.values, rng)[0]) != told.value), "x")
     word = "No" if false or turned else "Yes"
     question = _worded(rng.choice(grammar.of_split(fact.yes_no, split)).text, one, rng, named, value, split)
-    return Asked(question, f"{word}, {_after_comma(told.answer)}", word, ("Yes" if word == "No" else "No",), word)
+    other = "Yes" if word == "No" else "No"
+    said = _after_comma(told.answer)
+    return Asked(question, f"{word}, {said}", word, (other,), word, (f"{other}, {said}",))
 
 
 def _after_comma(answer: str) -> str:
@@ -222,8 +244,8 @@ def third_person(verb: str) -> str:
 def _shortened(template: str, rng: random.Random) -> str:
     """Now and then without one of its small words, so that no question is known by its exact words."""
     words = template.split(" ")
-    small = [at for at, word in enumerate(words) if at > 1 and word.isalpha() and word.islower()]
-    if len(words) < 6 or not small or rng.random() > 0.15:
+    small = [at for at, word in enumerate(words) if at > 1 and word in _SMALL]
+    if not small or rng.random() > 0.15:
         return template
     del words[rng.choice(small)]
     return " ".join(words)

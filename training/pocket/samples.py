@@ -45,12 +45,14 @@ class Sample:
     rivals: tuple[str, ...] = ()
     doubted: tuple[str, ...] = ()
     """Sentences that do not answer this question, though they look as if: the model learns to judge them."""
+    believed: tuple[str, ...] = ()
+    """Right answers in words of the model's own (practice.py), which it learns to trust."""
 
     @classmethod
     def read(cls, line: str) -> Sample:
         row = json.loads(line)
-        for name in ("wrong", "things", "rivals", "doubted"):
-            row[name] = tuple(row[name])
+        for name in ("wrong", "things", "rivals", "doubted", "believed"):
+            row[name] = tuple(row.get(name, ()))
         row["cards"] = tuple((name, category, info) for name, category, info in row["cards"])
         row["placed"] = None if row["placed"] is None else tuple(tuple(one) for one in row["placed"])
         return cls(**row)
@@ -171,7 +173,7 @@ def _about_cards(group: int, rng: random.Random, split: str) -> Iterator[Sample]
     for number, (one, told) in enumerate(pairs[:4]):
         asked = ask(one, told, rng, split, named=named)
         if number % 2 == 0 or rng.random() < 0.4:
-            yield sample(QUESTION, one, asked, asked.answer, doubted=_besides(one, told, rng))
+            yield sample(QUESTION, one, asked, asked.answer, doubted=[*asked.doubted, *_besides(one, told, rng)])
         if number % 2 == 1 or rng.random() < 0.5:
             again = ask(one, told, rng, split, named=named)
             yield sample(CHOICE, one, again, again.short, again.wrong)
@@ -182,7 +184,7 @@ def _about_cards(group: int, rng: random.Random, split: str) -> Iterator[Sample]
     for _ in range(rng.choice((0, 1, 1, 2))):
         one = rng.choice(people)
         asked = ask_silent(one, rng, split, named=named)
-        yield sample(UNKNOWN, one, asked, SILENT, doubted=[asked.answer, *_besides(one, None, rng)])
+        yield sample(UNKNOWN, one, asked, SILENT, doubted=[*asked.doubted, *_besides(one, None, rng)])
 
 
 def _besides(one: Invented, told: Told | None, rng: random.Random) -> list[str]:
