@@ -107,7 +107,7 @@ def train(work: Work, passes: Passes = 1, threads: Threads = 2, start: Start = N
             if progress.step % 10 == 0 or progress.step == progress.steps:
                 typer.echo(progress.line())
 
-        adapter = run(base, encode(read_samples(_file(work / "train.jsonl")), base), work, recipe, told)
+        adapter = run(base, encode(read_samples(_file(work / "train.jsonl")), base), work, recipe, told, start)
     typer.echo(f"Trained: {adapter}")
 
 
