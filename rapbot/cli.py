@@ -397,6 +397,57 @@ def export(
     typer.echo(f"Wrote {_with_store(work)} concepts to {to}")
 
 
+@cli.command()
+def backup(
+    to: Annotated[
+        Path | None, typer.Argument(help="A folder or a .sqlite3 file; else the folder backups beside the database.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy the whole database, also while rapbot runs, and check the copy.
+
+    It holds what everybody taught, photos and faces too: keep it as safe as the database, and delete it when it is old,
+    because what people forget later is still in it.
+    """
+    from rapbot.concepts.backups import back_up
+    from rapbot.progress import show_progress
+
+    with show_progress("backup") as told:
+        made = back_up(_settings().database, to, told)
+    if as_json:
+        typer.echo(json.dumps({"file": str(made.path), "rows": made.rows}))
+        return
+    typer.echo(f"{made.path}: {made.rows['concepts']} concepts of {made.rows['owners']} people, checked")
+
+
+@cli.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="A file that backup has made.")],
+    forgotten_too: Annotated[
+        bool, typer.Option("--forgotten-too", help="Bring back also what was forgotten after the backup was made.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Put a backup in the place of the database, which is kept beside it. rapbot must not be running."""
+    from rapbot.concepts.backups import check, restore
+
+    database = _settings().database
+    found = check(file)
+    if database.is_file() and not yes:
+        typer.confirm(
+            f"Replace what {database} holds by {found.rows['concepts']} concepts of {found.rows['owners']} people?",
+            abort=True,
+        )
+    done = restore(file, database, forgotten_too=forgotten_too)
+    typer.echo(f"Restored {done.backup.rows['concepts']} concepts of {done.backup.rows['owners']} people.")
+    if done.forgotten:
+        typer.echo(
+            f"{done.forgotten} that were forgotten since then stay forgotten (--forgotten-too brings them back)."
+        )
+    if done.former is not None:
+        typer.echo(f"The database before lies in {done.former}; delete it once you do not need it.")
+
+
 @cli.command("eval")
 def evaluate(
     database: Annotated[Path, typer.Option(help="RAP database.json with the avatars beside it.")],

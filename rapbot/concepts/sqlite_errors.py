@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,10 +28,7 @@ def explained(error: sqlite3.Error, path: Path) -> StoreError:
         case sqlite3.SQLITE_FULL:
             return DiskFull()
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            return StoreCorrupt(
-                f"The database {path} is damaged. I left it as it is. Put a backup in its place, or move it away "
-                "to start empty; `sqlite3 FILE .recover` often saves most of a damaged file."
-            )
+            return StoreCorrupt(f"The database {path} is damaged. I left it as it is. {_way_out(path)}")
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return StoreError("Another program is writing to the database. Nothing was changed; please try again.")
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
@@ -41,3 +40,19 @@ def explained(error: sqlite3.Error, path: Path) -> StoreError:
             )
         case _:
             return StoreError(f"The database {path} cannot be used: {error}.")
+
+
+def backups_of(database: Path) -> Path:
+    """The folder where its backups lie unless somebody wants them elsewhere."""
+    return database.parent / "backups"
+
+
+def _way_out(path: Path) -> str:
+    found = sorted(backups_of(path).glob("*.sqlite3"), key=lambda file: file.stat().st_mtime)
+    if found:
+        made = time.strftime("%Y-%m-%d %H:%M", time.localtime(found[-1].stat().st_mtime))
+        return f"The last backup is of {made}; to put it in its place: rapbot restore {shlex.quote(str(found[-1]))}"
+    return (
+        "There is no backup beside it. Move it away to start empty; "
+        "`sqlite3 FILE .recover` often saves most of a damaged file."
+    )

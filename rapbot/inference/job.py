@@ -125,7 +125,8 @@ class Scene:
     height: int
     regions: tuple[Region, ...] = ()
     sightings: tuple[Sighting, ...] = ()
-    """Accepted, at most one per concept, best first."""
+    """Accepted, best first: at most one per concept, then the boxes of a model that sees (`unsure`), which may name
+    a concept again."""
     candidates: tuple[Candidate, ...] = ()
     """Best first; holds the rejected ones as well."""
     strangers: int = 0

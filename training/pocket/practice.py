@@ -32,10 +32,10 @@ def practise(
         asked = [sample for sample in part if sample.kind in (QUESTION, UNKNOWN)]
         drafts = generator.generate([sample.prompt(generator.layout) for sample in asked])
         said = {id(sample): read_verdict(draft)[0] for sample, draft in zip(asked, drafts, strict=True)}
-        for sample in part:
-            yield _judged(sample, said[id(sample)]) if id(sample) in said else sample
         answered += len(asked)
         told(answered)
+        for sample in part:
+            yield _judged(sample, said[id(sample)]) if id(sample) in said else sample
 
 
 def _judged(sample: Sample, said: str) -> Sample:

@@ -1,0 +1,244 @@
+"""Backups: a copy of a running database is whole and of one moment, and what is restored is what was copied."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from rapbot.cli import cli
+from rapbot.concepts import backups
+from rapbot.concepts.backups import Backup, back_up, check, restore
+from rapbot.concepts.sqlite import SqliteConceptStore
+from rapbot.concepts.store import AddAvatar, Edit, EraseOwner, Forget
+from rapbot.errors import StoreCorrupt, StoreError
+from tests.concept_samples import ENCODER, avatar, everything, lala, taught
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "rapbot.sqlite3"
+
+
+async def names(path: Path, owner: str = "me") -> list[str]:
+    async with SqliteConceptStore.open(path, ENCODER) as store:
+        return [concept.name for concept in (await everything(store, owner)).concepts]
+
+
+def _content(file: Path) -> bytes:
+    return file.read_bytes()
+
+
+def _remove(file: Path) -> None:
+    file.unlink()
+
+
+def _blank(file: Path) -> None:
+    file.write_bytes(b"\x00" * 8192)
+
+
+async def teach(path: Path, *chosen: str) -> None:
+    async with SqliteConceptStore.open(path, ENCODER) as store:
+        for number, name in enumerate(chosen):
+            await taught(store, lala(name, number))
+
+
+async def test_a_copy_of_a_database_in_use_is_of_one_moment(path: Path) -> None:
+    """Somebody teaches all the time; each copy passes its checks and holds a beginning of what was taught."""
+    made: list[Backup] = []
+    async with SqliteConceptStore.open(path, ENCODER) as store:
+        await taught(store, lala("N0"))
+        busy = True
+
+        async def teach_on() -> int:
+            number = 1
+            while busy:
+                await taught(store, lala(f"N{number}", number))
+                number += 1
+            return number
+
+        teaching = asyncio.create_task(teach_on())
+        for number in range(6):
+            made += [await asyncio.to_thread(back_up, path, path.parent / f"copy{number}.sqlite3")]
+        busy = False
+        total = await teaching
+    counts = [one.rows["concepts"] for one in made]
+    assert counts == sorted(counts)
+    assert counts[-1] <= total
+    for one in made:
+        assert one.rows["photos"] == one.rows["keys"] == one.rows["concepts"]
+        assert check(one.path) == one
+        assert await names(one.path) == [f"N{number}" for number in range(one.rows["concepts"])]
+
+
+async def test_a_backup_is_one_file_that_only_its_owner_reads_and_holds_nothing_forgotten(path: Path) -> None:
+    async with SqliteConceptStore.open(path, ENCODER) as store:
+        gone = await taught(store, lala("Zyxmark"))
+        await taught(store, lala("Kept", 1))
+        await store.write("me", Forget(gone.id))
+        told: list[tuple[int, int]] = []
+        made = back_up(path, told=lambda done, pages: told.append((done, pages)))
+    assert [file.name for file in made.path.parent.iterdir()] == [made.path.name]
+    assert stat.S_IMODE(made.path.stat().st_mode) == 0o600
+    assert b"Zyxmark" not in _content(made.path)
+    assert told[-1][0] == told[-1][1] > 0
+
+
+async def test_what_is_restored_is_what_was_copied_and_the_former_is_kept(path: Path) -> None:
+    await teach(path, "Lala", "Bo")
+    made = back_up(path)
+    async with SqliteConceptStore.open(path, ENCODER) as store:
+        first = (await everything(store)).concepts[0]
+        await store.write("me", Edit(first.id, info="Wrong."))
+        await taught(store, lala("Later", 9))
+    done = restore(made.path, path)
+    assert (done.forgotten, await names(path)) == (0, ["Lala", "Bo"])
+    async with SqliteConceptStore.open(path, ENCODER) as store:
+        assert (await everything(store)).concepts[0].info == first.info
+    assert done.former is not None
+    assert await names(done.former) == ["Lala", "Bo", "Later"]
+    assert made.path.is_file()
+
+
+async def test_what_was_forgotten_after_the_backup_stays_forgotten(path: Path) -> None:
+    async with SqliteConceptStore.open(path, ENCODER) as store:
+        bo = await taught(store, lala("Bo"))
+        zyx = await taught(store, lala("Zyxmark", 1))
+        await taught(store, lala("Theirs", 2), "leaver")
+        await store.write("me", AddAvatar(bo.id, avatar(7, b"\xff\xd8\xff second")))
+        made = back_up(path)
+        await store.write("me", Forget(zyx.id))
+        await store.write("leaver", EraseOwner())
+    done = restore(made.path, path)
+    assert (done.forgotten, await names(path), await names(path, "leaver")) == (2, ["Bo"], [])
+    assert b"Zyxmark" not in _content(path)
+    everybody = restore(made.path, path, forgotten_too=True)
+    assert (everybody.forgotten, await names(path)) == (0, ["Bo", "Zyxmark"])
+    assert await names(path, "leaver") == ["Theirs"]
+
+
+async def test_a_database_begun_anew_does_not_make_a_backup_forget(path: Path) -> None:
+    await teach(path, "Lala", "Bo")
+    made = back_up(path)
+    _remove(path)
+    await teach(path, "Fresh")
+    assert restore(made.path, path).forgotten == 0
+    assert await names(path) == ["Lala", "Bo"]
+
+
+async def test_nothing_is_restored_under_a_running_program(path: Path) -> None:
+    await teach(path, "Lala")
+    made = back_up(path)
+    async with SqliteConceptStore.open(path, ENCODER) as store:
+        with pytest.raises(StoreError, match="stop it first"):
+            restore(made.path, path)
+        await taught(store, lala("Bo", 1))
+    assert await names(path) == ["Lala", "Bo"]
+    assert sorted(file.name for file in path.parent.iterdir()) == ["backups", "rapbot.sqlite3"]
+
+
+def _cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def _scribbled(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[70_000:300_000] = b"\x5a" * 230_000
+    file.write_bytes(bytes(content))
+
+
+def _torn(file: Path) -> None:
+    with sqlite3.connect(file) as database:
+        database.execute("DELETE FROM concepts")  # foreign keys are off here: pictures without their concept
+    database.close()
+
+
+def _foreign(file: Path) -> None:
+    file.unlink()
+    with sqlite3.connect(file) as database:
+        database.execute("CREATE TABLE recipes (name TEXT)")
+    database.close()
+
+
+def _newer(file: Path) -> None:
+    with sqlite3.connect(file) as database:
+        database.execute("INSERT INTO migrations VALUES ('m999_from_the_future', '')")
+    database.close()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "kind", "said"),
+    [
+        (_cut, StoreCorrupt, "damaged"),
+        (_scribbled, StoreCorrupt, "damaged"),
+        (_torn, StoreCorrupt, "damaged"),
+        (lambda file: file.write_bytes(b"not a database at all" * 400), StoreCorrupt, "damaged or no database"),
+        (_foreign, StoreError, "not a database of rapbot"),
+        (_newer, StoreError, "newer rapbot"),
+        (Path.unlink, StoreError, "no backup"),
+    ],
+)
+async def test_a_backup_that_cannot_be_used_is_refused_and_nothing_changes(
+    path: Path, spoil: Callable[[Path], object], kind: type[StoreError], said: str
+) -> None:
+    await teach(path, "Lala", "Bo")
+    made = back_up(path)
+    before = _content(path)
+    spoil(made.path)
+    with pytest.raises(kind, match=said):
+        restore(made.path, path)
+    assert _content(path) == before
+    assert {file.name for file in path.parent.iterdir()} == {"backups", "rapbot.sqlite3"}
+
+
+async def test_a_damaged_database_is_kept_and_its_last_backup_offered(path: Path) -> None:
+    await teach(path, "Lala")
+    made = back_up(path)
+    _blank(path)
+    with pytest.raises(StoreCorrupt, match="rapbot restore") as refused:
+        await names(path)
+    assert str(made.path) in str(refused.value)
+    done = restore(made.path, path)
+    assert await names(path) == ["Lala"]
+    assert done.former is not None
+    assert _content(done.former) == b"\x00" * 8192
+
+
+async def test_a_failed_copy_leaves_nothing_behind(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await teach(path, "Lala")
+
+    def refuse(_file: Path) -> Backup:
+        raise StoreCorrupt("no")
+
+    monkeypatch.setattr(backups, "check", refuse)
+    with pytest.raises(StoreCorrupt):
+        back_up(path)
+    assert list((path.parent / "backups").iterdir()) == []
+    with pytest.raises(StoreError, match="cannot write"):
+        back_up(path, path / "in" / "a" / "file.sqlite3")
+
+
+def test_there_is_nothing_to_back_up_before_anything_was_taught(path: Path) -> None:
+    with pytest.raises(StoreError, match="nothing to back up"):
+        back_up(path)
+    assert not path.parent.exists()
+
+
+async def test_the_commands(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAPBOT_DATA_DIR", str(path.parent))
+    await teach(path, "Lala", "Bo")
+    say = CliRunner().invoke
+    told = await asyncio.to_thread(say, cli, ["backup"])
+    assert "2 concepts of 1 people, checked" in told.output
+    [made] = (path.parent / "backups").iterdir()
+    await teach(path, "Later")
+    assert (await asyncio.to_thread(say, cli, ["restore", str(made)], input="n\n")).exit_code == 1
+    assert await names(path) == ["Lala", "Bo", "Later"]
+    told = await asyncio.to_thread(say, cli, ["restore", str(made), "--yes"])
+    assert (told.exit_code, await names(path)) == (0, ["Lala", "Bo"])
+    assert "before-restore" in told.output
