@@ -143,5 +143,6 @@ def holds_something_else(message: Message) -> bool:
 
 
 def without_mentions(text: str) -> str:
-    """`text` in which no name notifies anybody: Telegram finds mentions even in plain text."""
-    return re.sub(r"(?<![\w@])@(?=\w)", "@" + _UNSEEN, text)
+    """`text` in which no name notifies anybody or is a link: Telegram finds both even in plain text."""
+    text = re.sub(r"(?<![\w@])@(?=\w)", "@" + _UNSEEN, text)
+    return re.sub(r"(?<=\w)\.(?=[^\W\d_]{2})", "." + _UNSEEN, text)

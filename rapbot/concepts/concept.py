@@ -96,6 +96,7 @@ class NewAvatar:
 
 
 _FORBIDDEN = frozenset('<>\\`|"')
+_ADDRESS = re.compile(r"\w:/|\bwww\.|\w\.\w+/|\b(?:javascript|data|mailto|tel|tg):\S", re.I)
 _SIGILS = frozenset("/@#:")
 """Chats make commands, mentions and links of them."""
 _INVISIBLE = frozenset({"Cc", "Cf", "Co", "Cs"})
@@ -119,6 +120,8 @@ def clean_name(name: str, limits: ConceptLimits) -> str:
         raise ConceptError(_('A name cannot hold the characters < > \\ ` | " or invisible ones.'))
     if text.startswith(("/", "@", "#")):
         raise ConceptError(_("A name cannot start with / @ or #."))
+    if _ADDRESS.search(text):
+        raise ConceptError(_("A name cannot be an address on the internet."))
     return text
 
 

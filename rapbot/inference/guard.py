@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from rapbot.inference.job import Card
 from rapbot.inference.kinds import alike, wider
@@ -15,10 +15,19 @@ from rapbot.inference.reading import stem
 from rapbot.inference.vocabulary import words
 from rapbot.inference.wording import article, mark, sentence
 
-_URL = re.compile(r"(?:https?://|www\.)\S+|\b[\w.-]+\.(?:com|org|net|io|co)\b\S*", re.I)
+_URL = re.compile(
+    r"\b[a-z][a-z0-9+.-]{1,15}:/+\S*|\b(?:javascript|data|mailto|tel|sms|tg|file):\S+|\bwww\.\S+"
+    r"|\b[\w.-]+\.(?:com|org|net|io|co)\b\S*|\b[\w-]+(?:\.[\w-]+)*\.[^\W\d_]{2,24}/\S*",
+    re.I,
+)
+_DOMAIN = re.compile(r"(?<=\w)\.(?=[^\W\d_]{2,})")
+"""A dot as in "evil.ru", which chats turn into a link, or between two sentences without a space."""
 _PATH = re.compile(r"(?<![\w<])(?:[A-Za-z]:\\|~?/)[\w.\\/-]+")
 _MENTION = re.compile(r"@\w*")
-_MARKUP = re.compile(r"[*`#~|\[\]{}\\]+|_{2,}|</?\w+(?:\s[^<>]*)?/>")
+_MARKUP = re.compile(r"[*`#~|\[\]{}\\]+|_{2,}|</[^<>]*>|<\w+(?:\s[^<>]*)?/>|<\w+\s[^<>]*=[^<>]*>")
+_WIDE = re.compile(r"[\uff21-\uff3a\uff41-\uff5a]")
+"""Latin letters in the double width of East Asian type, in which an address can be written too."""
+_NAMES = re.compile(r"(<[^<>]*>)")
 _ECHO = re.compile(r"^\s*(?:caption|answer|facts|question|in the photo|assistant|user|earlier)\s*:\s*", re.I)
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _SIDES = frozenset({"left", "right", "top", "bottom", "upper", "lower", "middle", "center", "centre"})
@@ -36,11 +45,16 @@ _NEGATION = frozenset({"not", "no", "never", "without", "only", "t"})
 """Words that turn a sentence round; "t" is what is left of "doesn't"."""
 
 
-def clean(text: str) -> str:
-    """One line of plain words: no markup, mentions, addresses, paths, control characters or doubled sentences."""
-    plain = "".join(" " if unicodedata.category(c) in {"Cc", "Cf", "Co", "Cs"} and c != "\u200d" else c for c in text)
+def clean(text: str, kept: Container[str] = "\u200d") -> str:
+    """One line of plain words: no markup, mentions, addresses, paths, control characters or doubled sentences.
+
+    `kept`: unseen characters that stay (the one that joins emoji).
+    """
+    plain = "".join(" " if unicodedata.category(c) in {"Cc", "Cf", "Co", "Cs"} and c not in kept else c for c in text)
+    plain = unicodedata.normalize("NFKC", plain) if _WIDE.search(plain) else plain
     for pattern in (_URL, _PATH, _MENTION, _MARKUP):
         plain = pattern.sub(" ", plain)
+    plain = "".join(part if part.startswith("<") else _DOMAIN.sub(". ", part) for part in _NAMES.split(plain))
     plain = _ECHO.sub("", re.sub(r"\s+(?=[.,!?])", "", " ".join(plain.split())))
     sentences = [part for part in _SENTENCE_END.split(plain) if part.strip(" .!?")]
     return " ".join(dict.fromkeys(sentences)).strip(" \"'")
@@ -127,7 +141,8 @@ def mark_names(text: str, cards: Iterable[Card]) -> str:
         text = bracketed.sub(token, text)
         if not ordinary(card.name):
             text = name_pattern(card.name).sub(token, text)
-    text = text.replace("<", "").replace(">", "")
+    if "<" in text or ">" in text:  # what stood in brackets that are no name's was not looked at
+        text = clean(text.replace("<", "").replace(">", ""), kept=held)
     for token, name in held.items():
         text = text.replace(token, name)
     return text
