@@ -14,16 +14,20 @@ from adapters.corrections import PhotoLoader as PhotoLoader
 from adapters.delivery import Button, Shown
 from adapters.press import Press, button, number_of
 from rapbot.assistant import Assistant
-from rapbot.commands import Where, handle, known_name, mode_sentence, parse
+from rapbot.commands import COMMANDS, Where, handle, known_name, mode_sentence, parse
 from rapbot.concepts.concept import Concept
 from rapbot.errors import ConceptError
 from rapbot.groups import PhotoMode
 from rapbot.i18n import _
 from rapbot.messages import Action, Actor, Chat, ChatKind, ProgressListener, Reply, Request
+from rapbot.policy import MESSAGE, UNKNOWN, Role, may
 
 PRIVATE_COMMANDS = frozenset({"concepts", "show", "mydata", "forgetme", "link", "unlink", "undo", "edit", "face"})
 """Their answers are for the person alone: ephemeral on Discord, in the private chat on Telegram."""
 
+_PRESSED = frozenset(
+    "mode why wrong part right undo page show forget forget! edit field face noface erase! keep".split()
+)
 IN_PRIVATE = frozenset({Where.ANYWHERE, Where.CHAT})
 IN_GROUPS = frozenset(Where)
 
@@ -41,12 +45,15 @@ class Desk:
     ) -> Shown | None:
         """Answer a command, a free text, photos. Raises RapbotError.
 
-        `unasked`: a photo in a group that nobody asked about, in a group set to "recognised" or "every"; None when
-        there is nothing to say. The caller asks `photo_mode` first.
+        `unasked`: a photo in a group that nobody asked about, in a group set to "recognised" or "every". The caller
+        asks `photo_mode` first. None when there is nothing to say, as to somebody who is blocked.
         """
+        name, rest = parse(request.text) or ("", "")
+        role = self._assistant.access.role(request.actor, request.chat, admin=request.admin)
+        if not may(role, request.chat.kind, _kind_of(name)):
+            return None if unasked else _refusal(role, request, name)
         if unasked:
             return await self._unasked(request, listener)
-        name, rest = parse(request.text) or ("", "")
         if name:
             self._assistant.interrupt(request.actor, request.chat)
         group = request.chat.kind is ChatKind.GROUP
@@ -85,6 +92,11 @@ class Desk:
         `photo` is called only when the answer's photo is not in memory any more (after a restart). Raises RapbotError.
         """
         press = Press.read(data)
+        role = self._assistant.access.role(actor, chat, admin=admin)
+        if not may(role, chat.kind, press.kind if press.kind in _PRESSED else UNKNOWN):
+            if press.kind == "mode":
+                raise ConceptError(_("Only an administrator of this group may change that."))
+            raise ConceptError(_("I don't answer here."))
         try:
             return await self._press(press, actor, chat, photo, admin)
         except ValueError as error:  # people can send what no button of ours carries
@@ -92,7 +104,7 @@ class Desk:
 
     async def _press(self, press: Press, actor: Actor, chat: Chat, photo: PhotoLoader, admin: bool) -> Shown:
         if press.kind == "mode":
-            return await self._set_mode(chat, press.words[0], admin)
+            return await self._set_mode(chat, press.words[0])
         if press.person != number_of(actor):
             raise ConceptError(_("That button is for the person who asked."))
         match press.kind, *press.words:
@@ -142,6 +154,8 @@ class Desk:
 
     async def names(self, actor: Actor, typed: str, most: int = 25) -> list[str]:
         """The person's own names that fit what was typed so far, best first: for autocompletion."""
+        if self._blocked(actor):
+            return []
         names = [concept.name for concept in await self._assistant.concepts(actor)]
         start = typed.strip().casefold()
         if not start:
@@ -152,6 +166,8 @@ class Desk:
 
     async def card(self, actor: Actor, name: str) -> Concept:
         """The card to fill a form with. Raises NameUnknown."""
+        if self._blocked(actor):
+            raise ConceptError(_("I don't answer here."))
         return await self._assistant.concept(actor, name)
 
     async def edit(self, actor: Actor, name: str, new_name: str, category: str, info: str) -> Shown:
@@ -169,6 +185,9 @@ class Desk:
     async def photo_mode(self, chat: Chat) -> PhotoMode:
         """Which photos of this group are captioned without anybody asking."""
         return await self._assistant.groups.mode(chat)
+
+    def _blocked(self, actor: Actor) -> bool:
+        return actor.id in self._assistant.access.block
 
     # -- answers --------------------------------------------------------------------------------------------
 
@@ -229,13 +248,29 @@ class Desk:
         )
         return Shown(mode_sentence(mode), buttons=rows, replaces=True)
 
-    async def _set_mode(self, chat: Chat, wanted: str, admin: bool) -> Shown:
-        if not admin:
-            raise ConceptError(_("Only an administrator of this group may change that."))
+    async def _set_mode(self, chat: Chat, wanted: str) -> Shown:
         if wanted not in set(PhotoMode):
             raise ConceptError(_("I don't know that button any more."))
         await self._assistant.groups.set_mode(chat, PhotoMode(wanted))
         return await self._settings(chat)
+
+
+def _kind_of(command: str) -> str:
+    if not command:
+        return MESSAGE
+    return command if command in COMMANDS or command == "start" else UNKNOWN
+
+
+def _refusal(role: Role, request: Request, command: str) -> Shown | None:
+    """What is said to somebody who may not; nothing to a blocked person. Raises ConceptError with the reason."""
+    if role is Role.BLOCKED:
+        return None
+    if role is Role.GUEST:
+        text = _("I don't know you. Whoever runs me can let you in; your id is {id}.")
+        return Shown(text.format(id=request.actor.id))
+    if command == "settings" and request.chat.kind is ChatKind.GROUP:
+        raise ConceptError(_("Only an administrator of this group may change that."))
+    raise ConceptError(_("/{name} is for groups: send it in a group where I am a member.").format(name=command))
 
 
 def _with_text(request: Request, text: str) -> Request:

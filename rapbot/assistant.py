@@ -40,6 +40,7 @@ from rapbot.inference.queue import JobQueue
 from rapbot.messages import WHOLE, Action, Actor, Box, Chat, Photo, ProgressListener, Reply, Request, Sighting
 from rapbot.people import People, asks_to_agree, the_one
 from rapbot.phrases import card_sentence, undone_sentence
+from rapbot.policy import Access
 
 _FIELDS = {"name": "new_name", "category": "category", "info": "info"}
 """Field of a card -> argument of `Assistant.edit`."""
@@ -74,6 +75,11 @@ class Assistant:
         self._conversations = conversations
         self._settings = settings
         self._limits = ConceptLimits.of(settings.limits)
+
+    @property
+    def access(self) -> Access:
+        """Whom the configuration lets in."""
+        return Access(frozenset(self._settings.access.allow), frozenset(self._settings.access.block))
 
     @property
     def context_minutes(self) -> float:

@@ -6,13 +6,14 @@ Unknown keys are refused with the nearest valid name, so that a typing error nev
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from rapidfuzz import fuzz, process
 
@@ -48,6 +49,21 @@ def _secret(given: SecretStr | None, file: Path | None, what: str) -> str:
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AccessSettings(_Section):
+    """Who gets answers in chats: ids of people and groups ("telegram:12345")."""
+
+    allow: list[str] = []
+    block: list[str] = []
+
+    @field_validator("allow", "block")
+    @classmethod
+    def _ids(cls, ids: list[str]) -> list[str]:
+        for one in ids:
+            if not re.fullmatch(r"(?:telegram|discord):-?\d+", one):
+                raise ValueError(f"{one!r} is no id: write telegram:12345 or discord:12345")
+        return ids
 
 
 class WebSettings(_Section):
@@ -194,6 +210,7 @@ class Settings(BaseSettings):
     owner: str = "local:me"
     people: Literal["off", "own", "shared"] = "shared"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    access: AccessSettings = AccessSettings()
     web: WebSettings = WebSettings()
     worker: WorkerSettings = WorkerSettings()
     models: ModelSettings = ModelSettings()

@@ -101,7 +101,9 @@ class Reception:
             await self.members.check(chat)
             admin = is_admin(interaction)
             shown = with_hint(await self.desk.message(Request(actor, chat, text, photos, admin=admin), listener), chat)
-            if shown is None or shown.pictures or not photos:
+            if shown is None:  # a command must be answered, else it goes on "thinking"
+                return Shown(_("I don't answer here."), private=True)
+            if shown.pictures or not photos:
                 return shown
             # Nobody saw the photo of a slash command: the answer shows it, and its buttons find it there again.
             pictures = [await showable(photo, limits) for photo in photos]
