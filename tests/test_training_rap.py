@@ -207,7 +207,7 @@ def seen(picture: Image.Image) -> set[str]:
 
 def test_noise_concepts_change_no_answer_and_names_change_everywhere(source: Path, tmp_path: Path) -> None:
     read = read_source(source)
-    plan = Plan(200, concepts=3, noise=1.0, renamed=1.0, views=1, scenes=0, proportions={"caption": 1.0})
+    plan = Plan(200, concepts=3, noise=1.0, renamed=1.0, scenes=0, proportions={"caption": 1.0})
     for sample in Composer(read, tmp_path, plan).samples():
         assert len(sample.crops) > 1, "one on the photo, the others not"
         names = [crop.name for crop in sample.crops]

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rapbot.errors import RapbotError
+from training.annotate.commands import annotate
 from training.rap.commands import add_commands
+from training.sources.commands import sources
 
 if TYPE_CHECKING:
     from training.loop import Progress
@@ -23,7 +25,7 @@ cli = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help=(
         "Make the LoRA that rapbot serves: of the text-only model of profile [bold]pocket[/bold] on an ordinary "
-        "processor, or of a model that sees (rap-compose, rap).\n\n"
+        "processor, or of a model that sees (sources, annotate, rap-compose, rap).\n\n"
         "rapbot-train pocket WORK            everything: compose, train, evaluate, publish (an hour on two cores)\n\n"
         "The single steps, in order, each reads what the one before wrote into the folder WORK:\n\n"
         "rapbot-train compose WORK           train.jsonl and held.jsonl: invented cards, questions, captions\n\n"
@@ -31,9 +33,11 @@ cli = typer.Typer(
         "rapbot-train practise WORK ADAPTER  before a further round: an adapter answers, to learn what to believe\n\n"
         "rapbot-train evaluate WORK          metrics.json: with and without the LoRA, on unseen cards and wordings\n\n"
         "rapbot-train publish WORK FOLDER    what config.toml takes as lora\n\n"
-        "For models that see (extra gpu):\n\n"
+        "For models that see, from data sets to the adapter:\n\n"
+        "rapbot-train sources                      which data sets there are; sources NAME DIR checks a download\n\n"
+        "rapbot-train annotate INDEX --into SOURCE concepts with cards, photos with texts (a service, or grammar)\n\n"
         "rapbot-train rap-compose SOURCE WORK      samples out of photos and taught concepts\n\n"
-        "rapbot-train rap WORK --model FOLDER      train on them, publish to WORK/published"
+        "rapbot-train rap WORK --model FOLDER      train on them (extra gpu), publish to WORK/published"
     ),
 )
 
@@ -161,6 +165,28 @@ def see(
 
 
 @cli.command()
+def scaling(
+    database: Annotated[Path, typer.Option(help="What is looked for: a database.json in the RAP format.")],
+    photos: Annotated[Path, typer.Option(help="Photos of them: JSON lines {file, concepts}.")],
+    others: Annotated[
+        Path,
+        typer.Option(help="Other things: JSON lines {file, objects: [{category, box_xywh}]}, or photos."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for scaling.json and scaling.png.")] = Path("scaling"),
+    sizes: Annotated[str, typer.Option(help="Sizes of the database.")] = "16,50,100,200,500",
+) -> None:
+    """Recall of the first 1, 2 and 5 concepts against the size of the database (the paper's figure 5), and the cost."""
+    import asyncio
+
+    from rapbot.config import Settings
+    from training.scaling import measure
+
+    found = asyncio.run(measure(Settings(), database, photos, others, [int(size) for size in sizes.split(",")]))
+    found.write(out)
+    typer.echo(found.table())
+
+
+@cli.command()
 def pocket(
     work: Work,
     into: Annotated[Path | None, typer.Option(help="Where the adapter goes; else WORK/published.")] = None,
@@ -189,6 +215,8 @@ def pocket(
 
 
 add_commands(cli)
+cli.command("sources")(sources)
+cli.command("annotate")(annotate)
 
 
 def _publish(work: Path, folder: Path, metrics: dict[str, float]) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rapbot.errors import ConfigError
+
+if TYPE_CHECKING:
+    from training.augment.novel import ViewMaker
 
 Work = Annotated[Path, typer.Argument(metavar="WORK", help="A folder for samples, pictures, checkpoints, the adapter.")]
 
@@ -32,7 +35,12 @@ def rap_compose(
         typer.Option("--concepts", min=1, help="K: at most so many concepts in a prompt, as the model's family has."),
     ] = 2,
     noise: Annotated[float, typer.Option(min=0, max=1, help="Share of lists with concepts that are not there.")] = 0.5,
-    views: Annotated[int, typer.Option(min=1, help="Pictures made of each avatar: turned, mirrored, cropped.")] = 4,
+    views: Annotated[
+        int | None, typer.Option(min=1, help="Pictures made of each avatar: itself and varied ones. Else 4.")
+    ] = None,
+    augment: Annotated[
+        Path | None, typer.Option(help="How pictures are varied: a file like training/configs/augment.toml.")
+    ] = None,
     scenes: Annotated[
         int | None, typer.Option(help="Photos laid out of several concepts; else as many as photos.")
     ] = None,
@@ -41,9 +49,9 @@ def rap_compose(
     ] = "",
     seed: Annotated[int, typer.Option(help="The same source and seed give the same samples.")] = 0,
 ) -> None:
-    """Compose samples in RAP format out of photos and taught concepts; no annotator model is needed.
+    """Compose samples in RAP format out of photos and taught concepts.
 
-    SOURCE/photos.jsonl says who is on each photo, a row a photo:
+    SOURCE is what rapbot-train annotate wrote, or your own: SOURCE/photos.jsonl says who is on each photo, in rows:
 
     {"file": "photos/1.jpg", "concepts": ["bo"], "boxes": {"bo": [0.1, 0.2, 0.6, 0.9]}, "caption": "<bo> naps."}
 
@@ -53,16 +61,25 @@ def rap_compose(
     """
     from rich.console import Console
 
+    from rapbot.progress import show_progress
+    from training.augment.recipe import Augmentation, read_augmentation
     from training.rap.compose import PROPORTIONS, Composer, Plan, statistics
     from training.rap.samples import write_samples
     from training.rap.sheet import contact_sheet, table
     from training.rap.sources import read_source
 
-    plan = Plan(samples, concepts, seed, noise, views=views, scenes=scenes, proportions=_shares(kinds) or PROPORTIONS)
+    how = read_augmentation(augment) if augment else Augmentation()
+    if views:
+        how = replace(how, avatar=replace(how.avatar, views=views))
+    proportions = _shares(kinds) or PROPORTIONS
+    plan = Plan(samples, concepts, seed, noise, scenes=scenes, proportions=proportions, augmentation=how)
     found = read_source(source)
     work.mkdir(parents=True, exist_ok=True)
     typer.echo(f"{len(found.concepts)} concepts, {len(found.photos)} photos: making pictures …")
-    made = Composer(found, work, plan).samples()
+    with show_progress("Making pictures") as told:
+        composer = Composer(found, work, plan, told)
+    made = composer.samples()
+    _tell_novel(composer.pictures.novel)
     write_samples(work / "train.jsonl", made)
     contact_sheet(made, work, seed=seed).save(work / "contact_sheet.jpg", quality=88)
     Console().print(table(statistics(made)))
@@ -140,6 +157,15 @@ def rap(
     folder = into or work / "published"
     publish(trained, folder, model, recipe, licence)
     typer.echo(f'Published. To use it: lora = "{folder}" in config.toml, with a profile of the model {model}')
+
+
+def _tell_novel(novel: ViewMaker) -> None:
+    for program in novel.missing():
+        typer.echo(f"No novel views: {program} is not installed.")
+    if novel.failures:
+        typer.echo(f"Novel views: {len(novel.failures)} failed, first: {novel.failures[0]}")
+    if novel.made:
+        typer.echo(f"Novel views of {novel.made} avatars were drawn.")
 
 
 def _shares(text: str) -> dict[str, float]:

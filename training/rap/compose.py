@@ -11,25 +11,24 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from PIL import Image
 
+from rapbot.errors import ConfigError
 from rapbot.inference.prompt import SILENT
-from rapbot.inference.wording import is_plural, mark, with_article
-from rapbot.messages import Box
-from rapbot.photos import open_photo
+from rapbot.inference.wording import mark
+from training.augment.recipe import Augmentation
 from training.pocket.grammar import TRAIN, small_talk
 from training.rap import wordings
+from training.rap.pictures import Pictures, View
 from training.rap.samples import KINDS, Crop, Sample
-from training.rap.scenes import AVATAR_SIDE, PHOTO_SIDE, Piece, lay_out, light_of, vary
 from training.rap.sources import Source
 
 PROPORTIONS: Mapping[str, float] = dict(zip(KINDS, (100.0, 40.0, 30.0, 7.0, 16.0, 67.0), strict=True))
 """Thousands of samples of RAP-260K. Source: RAP.md, "Training"."""
-_FOLDER = "pictures"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,45 +43,41 @@ class Plan:
     """Share of the samples whose list also has concepts that are not on the photo."""
     renamed: float = 0.5
     """Share of the samples whose concepts have other names than in the source."""
-    views: int = 4
-    """Pictures of each avatar: itself, and varied ones."""
     scenes: int | None = None
     """Photos laid out of pictures of concepts; None: as many as there are photos."""
     proportions: Mapping[str, float] = field(default_factory=lambda: PROPORTIONS)
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """A photo of samples. `boxes` of those whose place is known."""
-
-    image: str
-    concepts: tuple[str, ...]
-    boxes: Mapping[str, Box]
-    caption: str = ""
+    augmentation: Augmentation = field(default_factory=Augmentation)
 
 
 class Composer:
     """Makes the pictures of samples in `work`/pictures at once, then any number of samples."""
 
-    def __init__(self, source: Source, work: Path, plan: Plan) -> None:
-        """Raises PhotoError for a picture of the source that cannot be read."""
+    def __init__(
+        self, source: Source, work: Path, plan: Plan, told: Callable[[int, int], None] = lambda done, total: None
+    ) -> None:
+        """`told` hears how many pictures are made. Raises PhotoError for one of the source that cannot be read."""
         self._source = source
         self._work = work
         self._plan = plan
         self._dice = random.Random(plan.seed)
-        (work / _FOLDER).mkdir(parents=True, exist_ok=True)
-        self._avatars = {name: self._views(number, name) for number, name in enumerate(source.concepts)}
-        photos = [self._photo(number) for number in range(len(source.photos))]
+        self.pictures = Pictures(source, work, plan.augmentation, self._dice, told)
+        self._avatars = self.pictures.avatars()
+        photos = self.pictures.photos()
         scenes = len(photos) if plan.scenes is None else plan.scenes
-        self._photos = photos + [view for number in range(scenes) if (view := self._scene(number)).concepts]
+        laid = (self.pictures.scene(number, plan.concepts) for number in range(scenes))
+        self._photos = photos + [view for view in laid if view.concepts]
         self._placed = [view for view in self._photos if view.boxes]
+        self._fitting = [view for view in self._photos if 0 < len(view.concepts) <= plan.concepts] or self._photos
+        self._names = list(source.concepts)
 
     def samples(self) -> list[Sample]:
-        """`plan.count` samples in random order."""
+        """`plan.count` samples in random order, and those that the source has finished. Raises ConfigError."""
         wanted = {kind: share for kind, share in self._plan.proportions.items() if share > 0}
         if not self._placed:
             wanted.pop("grounding", None)
         whole = sum(wanted.values())
+        if not whole:
+            raise ConfigError("Nothing can be composed: no photo has a box, and only grounding was asked for.")
         kinds = [kind for kind, share in wanted.items() for _ in range(round(self._plan.count * share / whole))]
         self._dice.shuffle(kinds)
         make = {
@@ -93,7 +88,9 @@ class Composer:
             "question": self._question,
             "general": self._general,
         }
-        return [replace(make[kind](), id=str(number)) for number, kind in enumerate(kinds)]
+        made = [make[kind]() for kind in kinds] + [self._finished(sample) for sample in self._source.finished]
+        self._dice.shuffle(made)
+        return [replace(sample, id=str(number)) for number, sample in enumerate(made)]
 
     def _grounding(self) -> Sample:
         view = self._dice.choice(self._placed)
@@ -105,9 +102,10 @@ class Composer:
 
     def _recognition(self) -> Sample:
         view = self._dice.choice(self._photos)
-        absent = [name for name in self._source.concepts if name not in view.concepts]
-        there = self._dice.random() < 0.5 or not absent
-        name = self._dice.choice(view.concepts if there else absent)
+        absent = self._absent(view.concepts, 1)
+        # A photo of nobody can only be answered with no.
+        there = bool(view.concepts) and (self._dice.random() < 0.5 or not absent)
+        name = self._dice.choice(view.concepts) if there else absent[0]
         asked = self._say(wordings.RECOGNITION).format(name=mark(name))
         return self._finish("recognition", [(asked, "Yes" if there else "No")], view, [name], first=name)
 
@@ -120,10 +118,13 @@ class Composer:
     def _description(self) -> Sample:
         view = self._of_some()
         cards = self._source.concepts
+        if view.description and self._dice.random() < 0.8:
+            turn = (self._say(wordings.DESCRIPTION), view.description)
+            return self._finish("description", [turn], view, view.concepts)
         told = [view.caption or self._named(view.concepts)]
         for name in view.concepts:
             kind = cards[name].category
-            told += [_kind_of(name, kind)] if kind else []
+            told += [wordings.kind_of(name, kind)] if kind else []
             told += [cards[name].info.strip()] if cards[name].info.strip() else []
         return self._finish("description", [(self._say(wordings.DESCRIPTION), " ".join(told))], view, view.concepts)
 
@@ -136,11 +137,14 @@ class Composer:
             turn = (dice.choice(wordings.WHO_QUESTIONS), f"{', '.join(map(mark, photo.concepts))}.")
             return self._finish("question", [turn], photo, photo.concepts)
         view = self._of_some() if dice.random() < 0.67 else None
-        name = dice.choice(view.concepts if view else tuple(self._source.concepts))
-        shown = view.concepts if view else (name,)
+        if view and view.questions and dice.random() < 0.6:
+            turn = dice.choice(view.questions)
+            return self._finish("question", [turn], view, view.concepts)
+        name = dice.choice(view.concepts if view and view.concepts else self._names)
+        shown = view.concepts if view and view.concepts else (name,)
         card = self._source.concepts[name]
         if which < 0.35 and card.category:
-            asked, answer = dice.choice(wordings.KIND_QUESTIONS), _kind_of(name, card.category)
+            asked, answer = dice.choice(wordings.KIND_QUESTIONS), wordings.kind_of(name, card.category)
             return self._finish("question", [(asked.format(name=mark(name)), answer)], view, shown, first=name)
         facts = [fact for fact in wordings.FACTS if not any(word in f" {card.info.lower()} " for word in fact[0])]
         told = dice.sample(facts, min(len(facts), dice.choice((1, 2, 3))))
@@ -162,7 +166,7 @@ class Composer:
         dice = self._dice
         if self._source.general:
             found = dice.choice(self._source.general)
-            return replace(found, kind="general", image=self._copied(found.image) if found.image else "")
+            return replace(found, kind="general", image=self.pictures.copied(found.image) if found.image else "")
         if dice.random() < 0.5:
             asked, answer = dice.choice(small_talk(TRAIN))
             return Sample("", "general", ((asked, answer),))
@@ -177,6 +181,11 @@ class Composer:
             asked, answer = wordings.SHAPES[1], "It lies on its side." if wide > tall else "It stands upright."
         return self._finish("general", [(asked, answer)], view, ())
 
+    def _finished(self, sample: Sample) -> Sample:
+        """One of another's hand, with its pictures beside ours."""
+        crops = tuple(replace(crop, picture=self.pictures.copied(crop.picture)) for crop in sample.crops)
+        return replace(sample, image=self.pictures.copied(sample.image) if sample.image else "", crops=crops)
+
     def _finish(
         self,
         kind: str,
@@ -189,10 +198,9 @@ class Composer:
         """With the list of concepts: those of the answer, noise, other names. `first` leads it, as in serving."""
         dice = self._dice
         listed = list(names)
-        absent = [name for name in self._source.concepts if name not in (*listed, *(view.concepts if view else ()))]
         room = self._plan.concepts - len(listed)
-        if listed and room > 0 and absent and dice.random() < self._plan.noise:
-            listed += dice.sample(absent, min(len(absent), dice.randint(1, room)))
+        if listed and room > 0 and dice.random() < self._plan.noise:
+            listed += self._absent((*listed, *(view.concepts if view else ())), dice.randint(1, room))
         dice.shuffle(listed)
         listed.sort(key=lambda name: name != first)
         renamed = dict.fromkeys(listed, "")
@@ -216,8 +224,13 @@ class Composer:
 
     def _of_some(self) -> View:
         """A photo whose concepts all fit into a prompt."""
-        fitting = [view for view in self._photos if 0 < len(view.concepts) <= self._plan.concepts]
-        return self._dice.choice(fitting or self._photos)
+        return self._dice.choice(self._fitting)
+
+    def _absent(self, present: Sequence[str], count: int) -> list[str]:
+        """Up to `count` concepts that are not `present`, without going through all of them."""
+        free = len(self._names) - len(set(present))
+        drawn = self._dice.sample(self._names, min(len(self._names), count + len(set(present)))) if free > 0 else []
+        return [name for name in drawn if name not in present][:count]
 
     def _named(self, names: Sequence[str]) -> str:
         marked = [mark(name) for name in names]
@@ -231,61 +244,6 @@ class Composer:
     def _say(self, choices: Sequence[str]) -> str:
         """The request of serving in two of five samples, else one of all."""
         return choices[0] if self._dice.random() < 0.4 else self._dice.choice(choices)
-
-    def _views(self, number: int, name: str) -> tuple[str, ...]:
-        """Pictures of the avatars of a concept, relative to `work`."""
-        made = []
-        for at, image in enumerate(self._source.concepts[name].images):
-            avatar = open_photo(image if isinstance(image, bytes) else image.read_bytes(), max_side=AVATAR_SIDE)
-            for view in range(max(1, self._plan.views)):
-                picture = avatar if view == 0 else vary(avatar, self._dice)
-                made.append(self._keep(picture, f"avatar-{number}-{at}-{view}"))
-        return tuple(made)
-
-    def _photo(self, number: int) -> View:
-        photo = self._source.photos[number]
-        picture = open_photo(photo.file.read_bytes(), max_side=PHOTO_SIDE)
-        return View(self._keep(picture, f"photo-{number}"), photo.concepts, photo.boxes, photo.caption)
-
-    def _scene(self, number: int) -> View:
-        """Concepts laid on a photo that shows none, or on the colours of one that does."""
-        dice = self._dice
-        under = self._source.photos[dice.randrange(len(self._source.photos))]
-        others = [name for name in self._source.concepts if name not in under.concepts]
-        ground = open_photo(under.file.read_bytes(), max_side=PHOTO_SIDE)
-        if under.concepts:
-            # What lies half covered is neither there nor absent: only the light of such a photo is taken.
-            ground = light_of(ground)
-            others = list(self._source.concepts)
-        most = min(len(others), max(1, self._plan.concepts))
-        if not most:
-            return View("", (), {})
-        chosen = dice.sample(others, dice.randint(1, most))
-        pieces = [Piece(name, self._piece(name)) for name in chosen]
-        scene, boxes = lay_out(ground, pieces, dice)
-        return View(self._keep(scene, f"scene-{number}"), tuple(boxes), boxes)
-
-    def _piece(self, name: str) -> Image.Image:
-        """Preferably from a photo that shows it alone: the avatar is in the prompt already."""
-        alone = [photo.file for photo in self._source.photos if photo.concepts == (name,)]
-        if alone:
-            photo = self._dice.choice(alone)
-            return vary(open_photo(photo.read_bytes(), max_side=AVATAR_SIDE), self._dice)
-        with Image.open(self._work / self._dice.choice(self._avatars[name])) as picture:
-            return vary(picture.convert("RGB"), self._dice)
-
-    def _copied(self, image: str) -> str:
-        picture = open_photo((self._source.folder / image).read_bytes(), max_side=PHOTO_SIDE)
-        return self._keep(picture, "general-" + "".join(one if one.isalnum() else "_" for one in image))
-
-    def _keep(self, picture: Image.Image, stem: str) -> str:
-        name = f"{_FOLDER}/{stem}.jpg"
-        picture.save(self._work / name, "JPEG", quality=90)
-        return name
-
-
-def _kind_of(name: str, category: str) -> str:
-    return f"{mark(name)} {'are' if is_plural(category) else 'is'} {with_article(category)}."
 
 
 def statistics(samples: Sequence[Sample]) -> dict[str, Counter[str]]:

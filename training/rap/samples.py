@@ -92,7 +92,7 @@ def read_samples(file: Path) -> list[Sample]:
                 first = lines.read(1)
         rows = _listed(file) if first == "[" else _lines(file)
         known: set[str] = set()
-        samples = [_sample(row, where, folder, known) for where, row in rows]
+        samples = [_checked(parse_sample(row, where), where, folder, known) for where, row in rows]
     except OSError as error:
         raise SampleError(f"{file} cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
@@ -139,7 +139,8 @@ def _listed(file: Path) -> Iterator[tuple[str, Any]]:
         yield f"{file.name}, entry {number}", row
 
 
-def _sample(row: Any, where: str, folder: Path, known: set[str]) -> Sample:
+def parse_sample(row: Any, where: str) -> Sample:
+    """The sample of one row; whether its pictures are there is not looked at. Raises SampleError, beginning `where`."""
     if not isinstance(row, dict):
         raise SampleError(f"{where}: a sample is a table with the keys id, image, conversations, extra and type.")
     image = row.get("image") or ""
@@ -149,10 +150,14 @@ def _sample(row: Any, where: str, folder: Path, known: set[str]) -> Sample:
     if not isinstance(extra, dict):
         raise SampleError(f'{where}: "extra" is not a table of crops.')
     crops = tuple(_crop(path, card, where) for path, card in extra.items())
-    for name in (*((image,) if image else ()), *extra):
-        _check_picture(name, folder, where, known)
     kind, own = row.get("type", ""), row.get("id", where)
     return Sample(str(own), str(kind or ""), _turns(row.get("conversations"), where), image, crops)
+
+
+def _checked(sample: Sample, where: str, folder: Path, known: set[str]) -> Sample:
+    for name in sample.pictures:
+        _check_picture(name, folder, where, known)
+    return sample
 
 
 def _crop(path: str, card: Any, where: str) -> Crop:

@@ -4,22 +4,31 @@ A source: a folder with `concepts/database.json` (or `database.json`, `rapbot ex
 
     {"file": "photos/1.jpg", "concepts": ["bo", "mug"], "boxes": {"bo": [0.1, 0.2, 0.6, 0.9]}, "caption": "<bo> naps."}
 
-"boxes" (fractions of the upright picture: left, top, right, bottom) and "caption" (names in < >) may be absent.
-"general.jsonl" (samples.py; LLaVA-Instruct for instance) may lie beside it: conversations that are about no concept.
+All but "file" and "concepts" may be absent. "boxes" are fractions of the upright picture: left, top, right, bottom.
+"outlines" {"bo": [[x1, y1, x2, y2, ...]]} are polygons in fractions, "description" is a longer caption, "questions" are
+[["What is <bo> doing?", "<bo> naps."]]. In all texts names of the photo's concepts stand in < >.
+
+`rapbot-train annotate` writes such a folder, and may add: "concepts/outlines.json" ({"avatars/bo.jpg": polygons}),
+"general.jsonl" (samples.py; LLaVA-Instruct for instance: conversations that are about no concept) and "finished.jsonl"
+(samples that are ready, RAP-260K for instance).
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rapbot.concepts.rap_format import DATABASE, RapEntry, read_rap_database
 from rapbot.messages import Box
+from training.augment.framed import Outline
 from training.rap.samples import Sample, SampleError, read_samples
 
-PHOTOS, GENERAL = "photos.jsonl", "general.jsonl"
+PHOTOS, GENERAL, FINISHED, OUTLINES = "photos.jsonl", "general.jsonl", "finished.jsonl", "concepts/outlines.json"
+_SIDES = re.compile(r"\b(?:left|right)\b", re.IGNORECASE)
+_NAME = re.compile(r"<([^<>]+)>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,18 @@ class SourcePhoto:
     concepts: tuple[str, ...]
     boxes: dict[str, Box] = field(default_factory=dict)
     caption: str = ""
+    outlines: dict[str, Outline] = field(default_factory=dict)
+    description: str = ""
+    questions: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return (self.caption, self.description, *(text for turn in self.questions for text in turn))
+
+    @property
+    def tells_sides(self) -> bool:
+        """Whether mirroring it would make a text untrue."""
+        return any(_SIDES.search(text) for text in self.texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +59,9 @@ class Source:
     concepts: dict[str, RapEntry]
     photos: tuple[SourcePhoto, ...]
     general: tuple[Sample, ...] = ()
+    finished: tuple[Sample, ...] = ()
+    outlines: dict[Path, Outline] = field(default_factory=dict)
+    """Of avatars."""
 
 
 def read_source(folder: Path) -> Source:
@@ -57,8 +81,10 @@ def read_source(folder: Path) -> Source:
         raise SampleError(f"{file} cannot be read ({error}).") from error
     if not photos:
         raise SampleError(f"{file} names no photo.")
-    general = read_samples(folder / GENERAL) if (folder / GENERAL).is_file() else []
-    return Source(folder, concepts, tuple(photos), tuple(general))
+    general, finished = (
+        tuple(read_samples(folder / name)) if (folder / name).is_file() else () for name in (GENERAL, FINISHED)
+    )
+    return Source(folder, concepts, tuple(photos), general, finished, _avatar_outlines(folder))
 
 
 def _photo(line: str, where: str, folder: Path, concepts: dict[str, RapEntry]) -> SourcePhoto:
@@ -80,7 +106,46 @@ def _photo(line: str, where: str, folder: Path, concepts: dict[str, RapEntry]) -
     if not isinstance(boxes, dict) or set(boxes) - set(row["concepts"]):
         raise SampleError(f'{where}: "boxes" must be a table whose keys are concepts of the photo.')
     found = {name: _box(corners, where, name) for name, corners in boxes.items()}
-    return SourcePhoto(path, tuple(row["concepts"]), found, str(row.get("caption") or ""))
+    outlines = row.get("outlines") or {}
+    if not isinstance(outlines, dict) or set(outlines) - set(found):
+        raise SampleError(f'{where}: "outlines" must be a table whose keys have boxes.')
+    shapes = {name: _outline(parts, f"{where}: the outline of {name}") for name, parts in outlines.items()}
+    questions = row.get("questions") or []
+    if not isinstance(questions, list) or not all(_is_turn(turn) for turn in questions):
+        raise SampleError(f'{where}: "questions" must be a list of [question, answer].')
+    turns = tuple((asked, answer) for asked, answer in questions)
+    caption, description = (str(row.get(key) or "") for key in ("caption", "description"))
+    photo = SourcePhoto(path, tuple(row["concepts"]), found, caption, shapes, description, turns)
+    for name in _NAME.findall(" ".join(photo.texts)):
+        if name in concepts and name not in photo.concepts:
+            raise SampleError(f"{where}: a text names <{name}>, which is not among the concepts of the photo.")
+    return photo
+
+
+def _avatar_outlines(folder: Path) -> dict[Path, Outline]:
+    file = folder / OUTLINES
+    if not file.is_file():
+        return {}
+    try:
+        table = json.loads(file.read_text(encoding="utf-8"))
+        return {(file.parent / name).resolve(): _outline(parts, f"{OUTLINES}: {name}") for name, parts in table.items()}
+    except (OSError, ValueError, AttributeError) as error:
+        raise SampleError(f"{file} is not a table of outlines ({error}).") from error
+
+
+def _outline(parts: Any, where: str) -> Outline:
+    def good(part: Any) -> bool:
+        return isinstance(part, list) and len(part) >= 6 and len(part) % 2 == 0
+
+    if not isinstance(parts, list) or not all(good(part) for part in parts):
+        raise SampleError(f"{where} is not a list of polygons [x1, y1, x2, y2, x3, y3, ...].")
+    if not all(isinstance(one, int | float) and 0 <= one <= 1 for part in parts for one in part):
+        raise SampleError(f"{where} is not in fractions of the picture.")
+    return tuple(tuple(float(one) for one in part) for part in parts)
+
+
+def _is_turn(turn: Any) -> bool:
+    return isinstance(turn, list) and len(turn) == 2 and all(isinstance(one, str) and one.strip() for one in turn)
 
 
 def _box(corners: Any, where: str, name: str) -> Box:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rapbot.inference.wording import is_plural, mark, with_article
+
 CAPTION = (
     "Give a caption of the image.",
     "Caption this photo in one sentence.",
@@ -113,3 +115,19 @@ NAMES = tuple(
     " Hana Ivo Juno Koko Luma Milo Nuri Otis Pola Quito Rosa Sami Tilda Uma Vito Wanda Xolo Yara Zeno Łucja Søren"
     " Zoë Ольга 小雪 Ñusta blue_one old_friend mug7 the_captain".split()
 )
+
+
+def several(category: str) -> bool:
+    """Whether things of that label take "are": data sets have "skis" and "leather shoes", and "bus" and "glass" too."""
+    last = category.split()[-1].casefold() if category.split() else ""
+    return is_plural(category) or (last.endswith("s") and not last.endswith(("ss", "us", "is")))
+
+
+def of_a_kind(category: str) -> str:
+    """ "a dog", "skis"."""
+    return category if several(category) else with_article(category)
+
+
+def kind_of(name: str, category: str) -> str:
+    """ "<bo> is a dog."."""
+    return f"{mark(name)} {'are' if several(category) else 'is'} {of_a_kind(category)}."
