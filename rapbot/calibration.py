@@ -168,7 +168,7 @@ async def _looks(
     for first in track(range(0, len(files), width), "look"):
         part = files[first : first + width]
         for n, (answer, (_, truth)) in enumerate(
-            zip(await asyncio.gather(*(_keys(app, path, visible) for path, _ in part)), part, strict=True), first
+            zip(await asyncio.gather(*(region_keys(app, path, visible) for path, _ in part)), part, strict=True), first
         ):
             # Folds by concept: thresholds must hold for things they were not chosen by.
             fold = concepts.index(min(truth)) if truth and len(concepts) >= _FOLDS else n
@@ -176,7 +176,10 @@ async def _looks(
             yield Look(regions, keys, truth, fold % _FOLDS)
 
 
-async def _keys(app: App, path: Path, visible: VisibleConcepts) -> tuple[tuple[Region, ...], npt.NDArray[np.float32]]:
+async def region_keys(
+    app: App, path: Path, visible: VisibleConcepts
+) -> tuple[tuple[Region, ...], npt.NDArray[np.float32]]:
+    """The regions of a photo and their keys, float32[R, D]. Raises PhotoError with the file's name."""
     photo = await asyncio.to_thread(path.read_bytes)
     job = Job(uuid.uuid4().hex, ACTOR.id, Task.KEYS, photo=photo, concepts=visible, picture=False, deadline=_DEADLINE)
     try:
