@@ -5,9 +5,70 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from rapbot.clothes import Guess, Worn, guesses, taken_at
 from rapbot.errors import RapbotError
-from rapbot.i18n import ngettext
-from rapbot.messages import Reply
+from rapbot.i18n import _, ngettext
+from rapbot.inference.job import Job, Scene, Task
+from rapbot.messages import Reply, Sighting
+
+_ABOUT_ONE = frozenset({Task.RECOGNISE, Task.LOCATE})
+_HALF_SURE = 0.4
+
+
+class Album:
+    """What was seen in the photos of one message, while they are answered."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[Job, Scene]] = {}
+        self.guessed: set[str] = set()
+        """Ids of the answers that name somebody by their clothes."""
+
+    def add(self, answer_id: str, job: Job, scene: Scene) -> None:
+        self._seen[answer_id] = (job, scene)
+
+    def with_guesses(self, answers: Sequence[Reply | RapbotError]) -> list[Reply | RapbotError]:
+        """The answers, and who else probably is in the photos, by what people named in the others wear."""
+        shown = [number for number, (_job, scene) in self._seen.items() if scene.outfits]
+        told: dict[str, tuple[Guess, ...]] = {}
+        if len(shown) > 1:
+            photos = [(self._seen[number][0].photo, self._seen[number][1].outfits) for number in shown]
+            told = dict(
+                zip(shown, guesses([Worn(worn, taken_at(photo or b"")) for photo, worn in photos]), strict=True)
+            )
+        return [
+            self._with(answer, told.get(answer.answer_id or "", ())) if isinstance(answer, Reply) else answer
+            for answer in answers
+        ]
+
+    def _with(self, reply: Reply, told: Sequence[Guess]) -> Reply:
+        for guess in told:
+            job, scene = self._seen[str(reply.answer_id)]
+            card = next((card for card in job.concepts.cards if card.concept_id == guess.concept_id), None)
+            avatars = (
+                c.avatar_id for c in scene.candidates if (c.region, c.concept_id) == (guess.region, guess.concept_id)
+            )
+            if card is None or (job.task in _ABOUT_ONE and guess.concept_id not in job.mentioned):
+                continue
+            sighting = Sighting(
+                guess.concept_id,
+                card.name,
+                scene.regions[guess.region].box,
+                guess.distance,
+                _HALF_SURE,
+                next(avatars, 0),
+                guess.region,
+                card.owner_name,
+                unsure=True,
+            )
+            said = _("Somebody there is probably {name}, by the clothes.").format(name=card.name)
+            self.guessed.add(str(reply.answer_id))
+            reply = replace(
+                reply,
+                text=f"{reply.text} {said}".strip(),
+                sightings=(*reply.sightings, sighting),
+                named=tuple(dict.fromkeys((*reply.named, guess.concept_id))),
+            )
+        return reply
 
 
 def combined(answers: Sequence[Reply | RapbotError]) -> Reply:

@@ -8,7 +8,7 @@ import uuid
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from rapbot.albums import combined
+from rapbot.albums import Album, combined
 from rapbot.concepts.mentions import Mention, find_mentions, nearest_names
 from rapbot.concepts.visibility import Sight, Visibility
 from rapbot.config import Settings
@@ -61,14 +61,25 @@ class Answering:
         """Answer a free message: photo, text, or both. Raises RapbotError."""
         if len(request.photos) > 1:
             return await self._album(request, None, listener)
+        return await self._respond(request, listener, ask)
+
+    async def _respond(
+        self, request: Request, listener: ProgressListener | None, ask: Ask, album: Album | None = None
+    ) -> Reply:
         context = self._context(request)
         sight = await self._visibility.of(request.actor, request.chat)
-        return await self._answer(request, context, sight, await self._job_for(request, context, sight, ask), listener)
+        job = await self._job_for(request, context, sight, ask)
+        return await self._answer(request, context, sight, job, listener, album)
 
     async def photo_task(self, request: Request, task: Task, listener: ProgressListener | None) -> Reply:
         """One task on the photo of the request, or on the last one of the chat."""
         if len(request.photos) > 1:
             return await self._album(request, task, listener)
+        return await self._photo_task(request, task, listener)
+
+    async def _photo_task(
+        self, request: Request, task: Task, listener: ProgressListener | None, album: Album | None = None
+    ) -> Reply:
         context = self._context(request)
         sight = await self._visibility.of(request.actor, request.chat)
         mentioned = await self._mentioned(request.text, sight)
@@ -76,7 +87,7 @@ class Answering:
             task = Task.LOCATE
         photo = request.photos[0].data if request.photos else context.photo
         job = self.job(request.actor, task, text=request.text, photo=photo, concepts=sight.visible, mentioned=mentioned)
-        return await self._answer(request, context, sight, job, listener)
+        return await self._answer(request, context, sight, job, listener, album)
 
     async def why(self, actor: Actor, answer_id: str) -> Reply:
         """Which regions were compared with which avatars, at what distance; the regions numbered on the photo."""
@@ -128,11 +139,12 @@ class Answering:
         """Every photo by itself (the worker takes them as one batch), then one answer for the whole."""
         singles = [replace(request, photos=(photo,)) for photo in request.photos]
         last = len(singles) - 1
+        album = Album()
         answers = await asyncio.gather(
             *(
-                self.respond(single, listener if n == last else None, Ask())
+                self._respond(single, listener if n == last else None, Ask(), album)
                 if task is None
-                else self.photo_task(single, task, listener if n == last else None)
+                else self._photo_task(single, task, listener if n == last else None, album)
                 for n, single in enumerate(singles)
             ),
             return_exceptions=True,
@@ -140,7 +152,19 @@ class Answering:
         for answer in answers:
             if isinstance(answer, BaseException) and not isinstance(answer, RapbotError):
                 raise answer
-        return combined([answer for answer in answers if isinstance(answer, Reply | RapbotError)])
+        told = [answer for answer in answers if isinstance(answer, Reply | RapbotError)]
+        told = await asyncio.to_thread(album.with_guesses, told)
+        for answer in told:
+            if isinstance(answer, Reply) and answer.answer_id in album.guessed:
+                self._note(request.actor, answer)
+        return combined(told)
+
+    def _note(self, actor: Actor, reply: Reply) -> None:
+        """*Wrong?* can speak about those too who were named by their clothes."""
+        record = self._conversations.answer(str(reply.answer_id), actor.id)
+        if record is not None:
+            scene = replace(record.scene, sightings=reply.sightings)
+            self._conversations.keep_answer(str(reply.answer_id), actor.id, record.chat, record.photo, scene)
 
     async def _job_for(self, request: Request, context: ChatContext, sight: Sight, ask: Ask) -> Job:
         text = request.text.strip()
@@ -205,21 +229,32 @@ class Answering:
         return replace(answer, timings=spent)
 
     async def _answer(
-        self, request: Request, context: ChatContext, sight: Sight, job: Job, listener: ProgressListener | None
+        self,
+        request: Request,
+        context: ChatContext,
+        sight: Sight,
+        job: Job,
+        listener: ProgressListener | None,
+        album: Album | None = None,
     ) -> Reply:
         if job.photo is None and job.task in _NEEDS_PHOTO:
             raise PhotoError(_("Which photo? Please send me one with that."))
+        job = replace(job, outfits=album is not None and job.task in _NEEDS_PHOTO and bool(job.concepts.faces))
         answer = await self._submit(job, sight, _without_marks(listener, job))
         if request.photos and job.photo is not None:
             context.photo = job.photo
         answer_id = None
         actions: tuple[Action, ...] = ()
-        if answer.scene is not None and job.photo is not None:
+        scene = answer.scene
+        if scene is not None and job.photo is not None:
             answer_id = job.id[:16]
-            self._conversations.keep_answer(answer_id, request.actor.id, request.chat, job.photo, answer.scene)
-            actions = (Action.WRONG, Action.WHY) if answer.scene.candidates else ()
+            if album is not None:
+                album.add(answer_id, job, scene)
+                scene = replace(scene, outfits=())
+            self._conversations.keep_answer(answer_id, request.actor.id, request.chat, job.photo, scene)
+            actions = (Action.WRONG, Action.WHY) if scene.candidates else ()
         text = without_brackets(answer.text, job)
-        sightings = answer.scene.sightings if answer.scene else ()
+        sightings = scene.sightings if scene else ()
         seen = tuple(s.concept_id for s in sightings)
         context.subjects = tuple(dict.fromkeys((*job.mentioned, *answer.named, *seen))) or context.subjects
         if job.text:

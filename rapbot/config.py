@@ -100,6 +100,7 @@ class ModelSettings(_Section):
     """"kind:model", as every model here."""
     encoder: str | None = None
     generator: str | None = None
+    faces: str | None = None
     family: str | None = None
     quantization: Literal["none", "nf4", "int8"] | None = None
     attention: Literal["auto", "sdpa", "flash_attention_2", "eager"] = "auto"

@@ -36,6 +36,7 @@ class People:
         self._find_faces = find_faces
         self._mode = settings.people
         self._weights_dir = settings.weights_dir.expanduser()
+        self._own_models = settings.models.faces not in (None, "dlib")
 
     @property
     def recognised(self) -> bool:
@@ -44,12 +45,16 @@ class People:
 
     def ready(self) -> bool:
         """Whether the face models are here already: they are fetched when the first person agrees."""
+        if self._own_models:
+            return self.recognised
         return self.recognised and _can_look() and is_ready(FACES, self._weights_dir)
 
     async def _prepare(self) -> None:
         """Fetch the face models (100 MB, once). Raises WeightsError."""
         if not self.recognised:
             raise ConceptError(_("Recognising people is switched off here."))
+        if self._own_models:
+            return
         if not _can_look():
             raise ConceptError(_("I cannot look at faces here: the package dlib-bin is not installed."))
         if not self.ready():
@@ -123,6 +128,11 @@ class People:
         if not await self._places.withdraw_refusal(chat.id, actor.id):
             raise ConceptError(_("You have not asked for that in this group."))
         return Reply(_("That key is deleted: you may be recognised in this group again."))
+
+    async def refused(self, actor: Actor) -> list[tuple[str, bytes]]:
+        """(group, face key) of what the person and all linked accounts refused; groups are kept as hashes (hex)."""
+        accounts = await self._places.identities(actor.id)
+        return [one for account in accounts for one in await self._places.refused_faces(account)]
 
     async def _write(self, actor: Actor, change: SetFaces) -> Changed:
         return await self._store.write(actor.id, change)

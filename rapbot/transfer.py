@@ -66,12 +66,19 @@ async def export_database(assistant: Assistant, owner: str, to: Path) -> int:
 
 
 async def export_zip(assistant: Assistant, actor: Actor) -> bytes:
-    """Everything kept about a person: cards and photos in the RAP format, and account.json with shares, links and the
-    keys (base64 of float32) of the faces that are recognised."""
+    """Everything kept about a person: cards and photos in the RAP format, and account.json with shares, links, the
+    keys (base64 of float32) of the faces that are recognised, and of those that groups may not name.
+
+    An import takes no key from it: whoever is taught anew has to agree anew, and refuses in a group by being there.
+    """
     entries = [await _entry(assistant, actor, concept) for concept in await assistant.concepts(actor)]
     account = {
         "accounts": list(await assistant.accounts.all_of(actor.id)),
         "faces": [{"name": name, "key": base64.b64encode(key).decode()} for name, key in await assistant.faces(actor)],
+        "dontrecognise": [
+            {"group": group, "key": base64.b64encode(key).decode()}
+            for group, key in await assistant.people.refused(actor)
+        ],
         "shared": [{"group": chat, "name": name, "as": shown} for chat, name, shown in await assistant.shared(actor)],
     }
     more = {"account.json": json.dumps(account, ensure_ascii=False, indent=2).encode()}

@@ -56,6 +56,10 @@ class PlaceStore(Protocol):
         """False when there was none."""
         ...
 
+    async def refused_faces(self, person: str) -> tuple[tuple[str, bytes], ...]:
+        """(group, face key) of what this person refused; the group is a hash (hex), its id is kept nowhere."""
+        ...
+
     async def identities(self, person: str) -> tuple[str, ...]:
         """All accounts that share one memory with this one, itself included."""
         ...

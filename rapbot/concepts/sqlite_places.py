@@ -107,6 +107,12 @@ class SqlitePlaces:
             )
             return cursor.rowcount > 0
 
+    async def refused_faces(self, person: str) -> tuple[tuple[str, bytes], ...]:
+        rows = await self._database.fetch("SELECT chat, person, key FROM face_refusals ORDER BY chat")
+        return tuple(
+            (bytes(group).hex(), bytes(key)) for group, who, key in rows if bytes(who) == _digest(person, bytes(group))
+        )
+
     async def identities(self, person: str) -> tuple[str, ...]:
         rows = await self._database.fetch(
             f"SELECT id FROM owners WHERE no = {OWNER_OF}"

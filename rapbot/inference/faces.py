@@ -17,9 +17,11 @@ import numpy.typing as npt
 from PIL import Image, ImageEnhance, ImageFilter
 
 from rapbot.errors import WeightsError
+from rapbot.inference.specs import FaceSpec, Runtime
 from rapbot.messages import Box
 
 if TYPE_CHECKING:
+    from rapbot.inference.face_matching import FaceRules
     from rapbot.inference.face_network import FaceNetwork
 
 Floats = npt.NDArray[np.float32]
@@ -93,7 +95,9 @@ class _Found:
 
 
 class FaceEngine:
-    """Detector, points and network; make one with `load`. Not thread-safe."""
+    """Detector, points and network; make one with `load`. Fills the `FaceFinder` seam. Not thread-safe."""
+
+    dimension = KEY
 
     def __init__(self, detector: Any, points: Any, network: FaceNetwork) -> None:
         self._detector = detector
@@ -121,6 +125,12 @@ class FaceEngine:
                 f"The face model {FACE_POINTS_FILE} cannot be read. Delete it and run `rapbot models fetch`."
             ) from error
         return cls(dlib.get_frontal_face_detector(), points, network)
+
+    @property
+    def rules(self) -> FaceRules:
+        from rapbot.inference.face_matching import FaceRules
+
+        return FaceRules()
 
     def find(self, picture: Image.Image, known: Floats | None = None) -> tuple[Face, ...]:
         """The faces of an upright RGB picture, largest first, at most 40 (0.2 s and 7 to 50 ms a face on one core).
@@ -208,6 +218,13 @@ class FaceEngine:
         _, keys = self._network.look(np.stack([chip, chip[:, ::-1], *_variations(chip)]))
         middle = keys[:2].mean(axis=0)
         return float(np.linalg.norm(keys - middle / np.linalg.norm(middle), axis=1).mean())
+
+
+def load_faces(_spec: FaceSpec, _runtime: Runtime, weights_dir: Path) -> FaceEngine:
+    """Fills `loading.FACE_MODELS`; there is one such model. Raises WeightsError."""
+    from rapbot.inference.weights import FACES, ensure
+
+    return FaceEngine.load(ensure(FACES, weights_dir))
 
 
 def _face(found: _Found, chip: Pixels, mean: Floats, size: tuple[int, int], spread: float = 0.0) -> Face:

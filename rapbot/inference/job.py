@@ -71,6 +71,8 @@ class Job:
     """KEYS: avatars as they are stored (JPEG), to be encoded again after a change of encoder."""
     picture: bool = True
     """Whether the answer should carry the photo with boxes and names drawn on it."""
+    outfits: bool = False
+    """The photo is one of an album: what the people wear may tell who they probably are in its other photos."""
     deadline: float = 60.0
     """Seconds of work after which the worker is stopped."""
 
@@ -118,6 +120,21 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Outfit:
+    """What somebody in a photo of an album wears; dropped when the album is answered."""
+
+    region: int
+    """Position in `Scene.regions` of the head above it."""
+    key: bytes
+    """float32[D], as of a region."""
+    concept_id: int
+    """Whose face it is, or, where not `named`, whom the face leaves open; 0 for certainly somebody else."""
+    named: bool
+    reach: float
+    """Distance from another outfit up to which both may be one person's."""
+
+
+@dataclass(frozen=True, slots=True)
 class Scene:
     """What the eyes found in one photo. `width` and `height` are pixels of the upright picture."""
 
@@ -131,6 +148,8 @@ class Scene:
     """Best first; holds the rejected ones as well."""
     strangers: int = 0
     """Faces that belong to nobody known, where faces were looked for."""
+    outfits: tuple[Outfit, ...] = ()
+    """Where the job asked for them."""
 
 
 @dataclass(frozen=True, slots=True)

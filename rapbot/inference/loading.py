@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rapbot.errors import ConfigError, ExtraMissing
-from rapbot.inference.specs import DetectorSpec, EncoderSpec, GeneratorSpec, Runtime
+from rapbot.inference.specs import DetectorSpec, EncoderSpec, FaceSpec, GeneratorSpec, Runtime
 
 if TYPE_CHECKING:
-    from rapbot.inference.seams import Detector, Encoder, Generator
+    from rapbot.inference.seams import Detector, Encoder, FaceFinder, Generator
 
 DETECTORS = {
     "dense-map": "rapbot.inference.detectors:load_detector",
@@ -35,6 +35,11 @@ GENERATORS = {
     "openai": "rapbot.inference.mllm.openai_server:load_generator",
 }
 """Each is a function (GeneratorSpec, Runtime, weights folder) -> Generator."""
+FACE_MODELS = {
+    "dlib": "rapbot.inference.faces:load_faces",
+    "python": "rapbot.inference.own_encoder:load_faces",
+}
+"""Each is a function (FaceSpec, Runtime, weights folder) -> FaceFinder."""
 
 
 def load_detector(spec: DetectorSpec, runtime: Runtime, encoder: Encoder) -> Detector:
@@ -53,6 +58,12 @@ def load_generator(spec: GeneratorSpec, runtime: Runtime, weights_dir: Path) -> 
     """Raises ConfigError, ExtraMissing, WeightsError."""
     generator: Generator = _loader(GENERATORS, spec.kind, "generator")(spec, runtime, weights_dir)
     return generator
+
+
+def load_faces(spec: FaceSpec, runtime: Runtime, weights_dir: Path) -> FaceFinder:
+    """Raises ConfigError, WeightsError."""
+    faces: FaceFinder = _loader(FACE_MODELS, spec.kind, "face model")(spec, runtime, weights_dir)
+    return faces
 
 
 @contextmanager

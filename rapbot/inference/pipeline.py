@@ -18,11 +18,12 @@ from PIL import Image
 from rapbot.errors import ConfigError, InferenceError, PhotoError, RapbotError
 from rapbot.i18n import mark
 from rapbot.inference.avatars import choose_avatar_box
+from rapbot.inference.clothes import outfits
 from rapbot.inference.drawing import draw_candidates, draw_sightings
 from rapbot.inference.eyes import Eyes, Seen, cut
 from rapbot.inference.illustrating import Illustrator, with_boxes
 from rapbot.inference.job import Answer, AvatarFace, EncodedAvatar, Job, Scene, Task
-from rapbot.inference.meeting import FaceEyes, Met, meet
+from rapbot.inference.meeting import FaceEyes, Met
 from rapbot.inference.perception import Perception, PerceptionCache
 from rapbot.inference.prompt import Pictures
 from rapbot.inference.retrieval import AvatarKeys, RetrievalRules, retrieve
@@ -191,7 +192,7 @@ class RapPipeline:
         if job.photo is None:
             return
         work.perception = self._seen.get(job.photo, self._looked_for(job))
-        shown = job.picture or self._models.generator.sees
+        shown = job.picture or job.outfits or self._models.generator.sees
         if work.perception is None or shown or job.task in (Task.ENCODE, Task.EXPLAIN):
             work.picture = open_photo(job.photo, self._limits, max_side=1600)
 
@@ -245,7 +246,9 @@ class RapPipeline:
             with _timed([work], "retrieve"):
                 rules = self._space(work).rules
                 sightings, candidates = retrieve(seen.keys, seen.regions, work.avatars(), job.mentioned, rules)
-                met = meet(seen.faces, job.concepts, len(seen.regions)) if job.concepts.faces else Met()
+                met = Met()
+                if job.concepts.faces:
+                    met = self._models.faces.meet(seen.faces, job.concepts, len(seen.regions))
             work.scene = Scene(
                 seen.width,
                 seen.height,
@@ -254,6 +257,10 @@ class RapPipeline:
                 (*met.candidates, *candidates),
                 met.strangers,
             )
+            if job.outfits and met.heads and work.picture is not None:
+                with _timed([work], "encode"):
+                    worn = outfits(work.picture, met.heads, self._space(work).encoder, rules)
+                work.scene = replace(work.scene, outfits=worn)
 
     def _keys(self, work: _Work) -> Answer:
         """Keys and nothing else: of the regions of a photo, or of stored avatars."""

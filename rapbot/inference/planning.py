@@ -7,10 +7,10 @@ from typing import Any
 
 from rapbot.config import ModelSettings, Settings
 from rapbot.errors import ConfigError
-from rapbot.inference.loading import DETECTORS, ENCODERS, GENERATORS
+from rapbot.inference.loading import DETECTORS, ENCODERS, FACE_MODELS, GENERATORS
 from rapbot.inference.profiles import find_profile, rules_of, with_calibration
 from rapbot.inference.serving import WorkerStart
-from rapbot.inference.specs import AdapterSpec, DetectorSpec, EncoderSpec, GeneratorSpec, Profile, Runtime
+from rapbot.inference.specs import AdapterSpec, DetectorSpec, EncoderSpec, FaceSpec, GeneratorSpec, Profile, Runtime
 from rapbot.logs import hide
 
 
@@ -26,6 +26,8 @@ def plan(settings: Settings) -> Profile:
         other = EncoderSpec(kind, model)
         if other != profile.encoder:  # its distances mean something else
             profile = replace(profile, encoder=other, calibrated=False, rules=rules_of(other, measured))
+    if chosen.faces is not None:
+        profile = replace(profile, faces=FaceSpec(*_named(chosen.faces, "models.faces", tuple(FACE_MODELS))))
     profile = replace(profile, generator=_generator(profile.generator, chosen, settings))
     profile = with_calibration(profile, measured)
     if chosen.window_distance is not None:

@@ -130,7 +130,7 @@ def load_pipeline(start: WorkerStart) -> RapPipeline:
         former=former,
         former_missing=missing,
         judge=profile.judge,
-        faces=FaceEyes(start.weights_dir),
+        faces=FaceEyes(start.weights_dir, profile.faces, runtime),
     )
     return RapPipeline(models, PhotoLimits(start.max_bytes, start.max_pixels))
 

@@ -1,10 +1,10 @@
-"""The three small seams behind which models live. Every profile fills each once."""
+"""The small seams behind which models live. Every profile fills each once."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,10 @@ from PIL import Image
 
 from rapbot.inference.job import Region, Tag
 from rapbot.messages import Box
+
+if TYPE_CHECKING:
+    from rapbot.inference.face_matching import FaceRules
+    from rapbot.inference.faces import Face
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,26 @@ class Encoder(Protocol):
 
     def encode_avatar(self, picture: Image.Image) -> npt.NDArray[np.float32]:
         """float32[D]: the key under which an avatar is stored (may average views such as the mirror image)."""
+        ...
+
+
+class FaceFinder(Protocol):
+    """Picture to faces with their keys: float32[dimension], all but the last number of length 1, the last one the
+    spread (0 where it was not measured)."""
+
+    dimension: int
+
+    @property
+    def rules(self) -> FaceRules:
+        """When two of its keys show one person."""
+        ...
+
+    def find(self, picture: Image.Image, known: npt.NDArray[np.float32] | None = None) -> tuple[Face, ...]:
+        """The faces of an upright RGB picture, largest first; `known` float32[N, dimension] they are compared with."""
+        ...
+
+    def find_avatar(self, picture: Image.Image) -> tuple[Face, ...]:
+        """The faces of a picture from which somebody is learnt, sure ones first."""
         ...
 
 

@@ -69,6 +69,14 @@ class EncoderSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class FaceSpec:
+    """`kind` is a key of `loading.FACE_MODELS`."""
+
+    kind: str = "dlib"
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class FormerEncoder:
     """The encoder that was configured before; its keys serve until all avatars are encoded again."""
 
@@ -127,6 +135,7 @@ class Profile:
     """Whether `rules` were measured for this encoder (`rapbot calibrate`), or are only a start."""
     judge: bool = False
     """Let the model that sees check doubtful sightings."""
+    faces: FaceSpec = field(default_factory=FaceSpec)
     extra: str = ""
     """The optional dependencies that it needs."""
     licence: str = ""

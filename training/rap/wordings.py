@@ -116,11 +116,13 @@ NAMES = tuple(
     " Zoë Ольга 小雪 Ñusta blue_one old_friend mug7 the_captain".split()
 )
 
+_SINGULAR = ("tennis", "gas", "lens", "canvas", "compass", "iris", "ibis", "atlas")
+
 
 def several(category: str) -> bool:
     """Whether things of that label take "are": data sets have "skis" and "leather shoes", and "bus" and "glass" too."""
     last = category.split()[-1].casefold() if category.split() else ""
-    return is_plural(category) or (last.endswith("s") and not last.endswith(("ss", "us", "is")))
+    return is_plural(category) or (last.endswith("s") and not last.endswith(("ss", "us")) and last not in _SINGULAR)
 
 
 def of_a_kind(category: str) -> str:
