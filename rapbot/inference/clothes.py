@@ -33,9 +33,7 @@ REACH = 0.75
 (`python -m benchmarks.clothes_quality`)."""
 
 
-def outfits(
-    picture: Image.Image, heads: Sequence[Head], encoder: Encoder, rules: RetrievalRules
-) -> tuple[Outfit, ...]:
+def outfits(picture: Image.Image, heads: Sequence[Head], encoder: Encoder, rules: RetrievalRules) -> tuple[Outfit, ...]:
     """The outfits that are seen well enough; none is looked at where nobody could be named by them."""
     if not any(head.concept_id for head in heads):
         return ()
