@@ -6,6 +6,9 @@ import asyncio
 import json
 import random
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -427,6 +430,30 @@ def test_the_command_asks_a_service_and_goes_on_where_it_stopped(
     assert short.exit_code == 0, "all is known: nothing is asked, nothing is spent"
     for path in source.rglob("*"):
         assert not path.is_file() or peer.key.encode() not in path.read_bytes()
+
+
+def test_a_killed_run_goes_on_and_asks_for_nothing_twice(peer: OpenAIPeer, tmp_path: Path) -> None:
+    for number in range(6):
+        folder = tmp_path / f"data/thing-{number}"
+        folder.mkdir(parents=True)
+        (folder / "1.jpg").write_bytes(jpeg(Image.new("RGB", (60, 60 + number), "red")))
+    room = check(READERS["folders"], tmp_path / "data", tmp_path / "room").room
+    words = ["annotate", str(room), "--into", str(tmp_path / "source"), "--url", peer.url, "--model", "eyes"]
+    words += ["--together", "1"]
+    script = (
+        "import os, signal, sys\nfrom training.annotate.kept import Kept\nfrom training.cli import cli\n"
+        "keep, count = Kept.keep, []\n"
+        "def kept(self, key, answer):\n    keep(self, key, answer)\n    count.append(key)\n"
+        "    if len(count) == 4:\n        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "Kept.keep = kept\ncli(sys.argv[1:])\n"
+    )
+    root = Path(__file__).parents[1]
+    killed = subprocess.run([sys.executable, "-c", script, *words], cwd=root, timeout=120, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(peer.requests) == 4
+    told = CliRunner().invoke(cli, words)
+    assert "6 concepts, 6 photos (6 with texts)" in told.output
+    assert len(peer.requests) == 12, "six cards and six photos, each once"
 
 
 def test_what_people_taught_goes_to_a_service_only_with_consent(

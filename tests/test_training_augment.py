@@ -122,16 +122,6 @@ def test_mirrored_and_turned_pictures_are_what_they_say() -> None:
     assert filled.picture.getcolors() == [(SIZE[0] * SIZE[1], (255, 255, 255))]
 
 
-def test_sides_stay_where_a_text_tells_them() -> None:
-    framed = Framed(scene(BOXES), {name: Placed(box) for name, box in BOXES.items()})
-    dice = random.Random(2)
-    for _ in range(30):
-        kept, _ = vary_photo(framed, replace(PLAIN, flip=1.0), dice, flip=False)
-        assert kept.boxes["red"].left < kept.boxes["blue"].left
-        turned, _ = vary_photo(framed, replace(PLAIN, flip=1.0), dice)
-        assert turned.boxes["red"].left > turned.boxes["blue"].left
-
-
 def test_another_ground_leaves_the_thing_as_it_is() -> None:
     square = ((0.25, 0.25, 0.75, 0.25, 0.75, 0.75, 0.25, 0.75),)
     picture = Image.new("RGB", (100, 100), "white")
@@ -143,11 +133,11 @@ def test_another_ground_leaves_the_thing_as_it_is() -> None:
     assert (rim.min(axis=1) > 100).sum() == 0, "no rim of the old, white ground"
     framed = Framed(picture, {"red": Placed(Box(0.25, 0.25, 0.75, 0.75), square)})
     always = replace(PLAIN, background=1.0, rotate=0.0, crop=0.0, perspective=0.0, flip=0.0)
-    varied, other = vary_photo(framed, always, random.Random(0), ground=lambda: Image.new("RGB", (9, 9), "green"))
+    varied, other = vary_photo(framed, always, random.Random(0), lambda: Image.new("RGB", (9, 9), "green"))
     assert other
     assert varied.picture.getpixel((5, 5)) == (0, 128, 0)
     unknown = Framed(picture, {**framed.placed, "x": Placed(Box(0, 0, 0.2, 0.2))})
-    assert not vary_photo(unknown, always, random.Random(0), ground=lambda: Image.new("RGB", (9, 9)))[1]
+    assert not vary_photo(unknown, always, random.Random(0), lambda: Image.new("RGB", (9, 9)))[1]
 
 
 def test_a_plain_ground_is_seen_and_others_are_left_alone() -> None:
@@ -300,6 +290,17 @@ def test_composed_samples_use_varied_photos_whose_boxes_are_true(source: Path, t
         if "white wall" in sample.turns[0][1]:
             left = np.asarray(Image.open(tmp_path / sample.image).convert("RGB"))[2:-2, 2]
             assert left.mean() > 200, "the caption tells of a ground that is there"
+
+
+def test_texts_that_tell_places_are_not_used_with_varied_photos(source: Path, tmp_path: Path) -> None:
+    row = json.loads((source / "photos.jsonl").read_text().splitlines()[0])
+    row |= {"caption": "<bo> is on the left.", "description": "<bo> stands alone.", "questions": []}
+    (source / "photos.jsonl").write_text(json.dumps(row))
+    how = Augmentation(photo=replace(PHOTO, views=8, background=0.0))
+    plan = Plan(200, renamed=0.0, scenes=0, augmentation=how, proportions={"caption": 1.0, "description": 1.0})
+    samples = Composer(read_source(source), tmp_path, plan).samples()
+    assert {sample.image for sample in samples if "left" in sample.turns[0][1]} == {"pictures/photo-0.jpg"}
+    assert len({sample.image for sample in samples if "alone" in sample.turns[0][1]}) > 4
 
 
 def test_annotated_texts_are_used_and_must_be_of_the_photo(source: Path, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def write(file: Path, content: Any) -> None:
 
 def coco_tables(names: list[str], **more: Any) -> dict[str, Any]:
     """As instances_train2017.json: two things on the first picture, a crowd on the second."""
-    outline = [[5.0, 6.0, 30.5, 6.0, 30.5, 40.0, 5.0, 40.0]]
+    outline = [[5.0, 6.0, 30.5, 6.0, 30.5, 40.0, 18.0, 38.0, 5.0, 40.0]]
     boxes = {"area": 840.0, "iscrowd": 0, "bbox": [5.0, 6.0, 25.5, 34.0], "segmentation": outline}
     crowd = {"area": 100.0, "iscrowd": 1, "segmentation": {"counts": [0, 9], "size": [48, 64]}, "bbox": [0, 0, 9, 9]}
     return {
@@ -206,7 +206,7 @@ def test_coco_gives_things_with_outlines_and_captions(tmp_path: Path) -> None:
     assert first.file == "train2017/000000000100.jpg"
     assert first.captions == ("A dog by a cup.", "Dog.")
     assert [(one.id, one.category) for one in first.things] == [("coco:7", "dog"), ("coco:8", "cup")]
-    assert first.things[0].outline == ((5.0, 6.0, 30.5, 6.0, 30.5, 40.0, 5.0, 40.0),)
+    assert first.things[0].outline == ((5.0, 6.0, 30.5, 6.0, 30.5, 40.0, 18.0, 38.0, 5.0, 40.0),)
     assert first.box(first.things[1]) == Box(40 / 64, 10 / 48, 60 / 64, 30 / 48)
     assert (second.things, second.captions) == ((), ()), "a crowd is not one thing"
 
@@ -366,11 +366,14 @@ def test_pictures_of_another_size_are_other_pictures(tmp_path: Path) -> None:
 def test_a_part_may_be_downloaded(tmp_path: Path) -> None:
     coco(tmp_path)
     (tmp_path / "train2017/000000000100.jpg").unlink()
-    checked = check(READERS["coco"], tmp_path, tmp_path / "room", skip_missing=True)
+    checked = check(READERS["coco"], tmp_path, tmp_path / "room", skip=True)
     assert (checked.records, checked.left_out) == (1, 1)
+    assert checked.first_wrong.endswith("000000000100.jpg is missing.")
+    picture(tmp_path / "train2017/000000000100.jpg", (9, 9))
+    assert check(READERS["coco"], tmp_path, tmp_path / "room", skip=True).left_out == 1, "another picture"
     (tmp_path / "train2017/000000000101.jpg").unlink()
-    with pytest.raises(SourceError, match="has no picture that is there"):
-        check(READERS["coco"], tmp_path, tmp_path / "room", skip_missing=True)
+    with pytest.raises(SourceError, match="has no picture that can be used"):
+        check(READERS["coco"], tmp_path, tmp_path / "room", skip=True)
 
 
 def test_pictures_that_were_cut_off_are_found_by_a_thorough_check(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from rapbot.inference.lora import BASE_MODEL
 from rapbot.inference.mllm.manifest import Manifest
 from rapbot.inference.prompt import PROMPT_VERSIONS
 
-_SETTINGS = (
+PEFT_SETTINGS = (
     "peft_type",
     "r",
     "lora_alpha",
@@ -41,7 +41,7 @@ def publish(
     }
     save_file(halves, into / "adapter_model.safetensors", metadata={"format": "pt"})
     settings = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
-    kept = {name: settings[name] for name in _SETTINGS if name in settings}
+    kept = {name: settings[name] for name in PEFT_SETTINGS if name in settings}
     kept |= {"base_model_name_or_path": BASE_MODEL, "target_modules": sorted(kept["target_modules"])}
     (into / "adapter_config.json").write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
     manifest = Manifest(

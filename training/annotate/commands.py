@@ -51,11 +51,14 @@ def annotate(
 
     With one (its key in the environment variable RAPBOT_ANNOTATOR_KEY):
 
-    rapbot-train annotate DIR/.rapbot/tao --into SOURCE --url http://localhost:8000/v1 --model Qwen2.5-VL-7B-Instruct
+    rapbot-train annotate DIR/.rapbot/tao --into SOURCE --url http://localhost:8000/v1 --model NAME
 
-    Every answer is kept in SOURCE/annotations.db by model, words and picture: stopped or killed, the same command goes
-    on and asks for nothing twice. Refused and malformed answers are asked for again, then set aside in
-    SOURCE/set_aside.jsonl with the reason. --budget ends the run before it could be exceeded.
+    Every answer is kept in SOURCE/annotations.db, by model, words and picture.
+    Stopped or killed, the same command goes on and asks for nothing twice.
+
+    Refused and malformed answers are asked for again, then set aside in SOURCE/set_aside.jsonl with the reason.
+
+    With --budget the run ends before it could cost more.
     """
     from rapbot.progress import show_progress
     from training.annotate.budget import Budget

@@ -30,16 +30,16 @@ def vary_avatar(
     """Another view of a picture that shows one thing. `mask`: what of it is the thing (grounds.py)."""
     if mask is not None and dice.random() < amounts.background and (behind := ground()) is not None:
         picture = before(picture, mask, behind)
-    matrix, size = _geometry(picture.size, amounts, dice, filled=False, flip=True)
+    matrix, size = _geometry(picture.size, amounts, dice, filled=False)
     moved = warped(Framed(picture), matrix, size)
     assert moved is not None  # nothing is on it that could be lost
     return relit(moved.picture, amounts, dice)
 
 
 def vary_photo(
-    framed: Framed, amounts: Amounts, dice: random.Random, *, flip: bool = True, ground: Ground = lambda: None
+    framed: Framed, amounts: Amounts, dice: random.Random, ground: Ground = lambda: None
 ) -> tuple[Framed, bool]:
-    """(another view of a photo with its things, whether it has another ground). `flip` False: sides must stay.
+    """(another view of a photo with its things, whether it has another ground).
 
     Every thing stays on the picture; where no drawn change leaves it there, the geometry is unchanged. The ground
     changes only if every thing has an outline: all else vanishes.
@@ -50,7 +50,7 @@ def vary_photo(
         mask = mask_of([one.outline for one in framed.placed.values()], framed.picture.size)
         framed, changed = Framed(before(framed.picture, mask, behind), framed.placed), True
     for _ in range(_TRIES):
-        matrix, size = _geometry(framed.picture.size, amounts, dice, filled=True, flip=flip)
+        matrix, size = _geometry(framed.picture.size, amounts, dice, filled=True)
         moved = warped(framed, matrix, size, _SEEN)
         if moved is not None:
             framed = moved
@@ -72,12 +72,12 @@ def relit(picture: Image.Image, amounts: Amounts, dice: random.Random) -> Image.
 
 
 def _geometry(
-    size: tuple[int, int], amounts: Amounts, dice: random.Random, *, filled: bool, flip: bool
+    size: tuple[int, int], amounts: Amounts, dice: random.Random, *, filled: bool
 ) -> tuple[Matrix, tuple[int, int]]:
     """A drawn change as one matrix, and the size of the new picture."""
     width, height = size
     matrix: Matrix = np.eye(3)
-    if dice.random() < amounts.flip and flip:
+    if dice.random() < amounts.flip:
         matrix = mirrored(width)
     if dice.random() < amounts.rotate:
         matrix = rotated(width, height, dice.uniform(-amounts.degrees, amounts.degrees), filled=filled) @ matrix

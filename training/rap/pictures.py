@@ -17,7 +17,7 @@ from training.augment.grounds import before, blurred, light_of, mask_of, seen_ma
 from training.augment.novel import ViewMaker
 from training.augment.recipe import Augmentation
 from training.rap.scenes import AVATAR_SIDE, PHOTO_SIDE, Piece, lay_out
-from training.rap.sources import Source, SourcePhoto
+from training.rap.sources import Source, SourcePhoto, tells_place
 
 FOLDER = "pictures"
 
@@ -55,6 +55,7 @@ class Pictures:
         self._done = 0
         (work / FOLDER).mkdir(parents=True, exist_ok=True)
         self._empty = [photo for photo in source.photos if not photo.concepts]
+        self._small: dict[Path, Path] = {}
         self._alone: dict[str, list[SourcePhoto]] = {}
         for photo in source.photos:
             if len(photo.concepts) == 1:
@@ -114,8 +115,10 @@ class Pictures:
     def _photo(self, number: int) -> list[View]:
         photo = self._source.photos[number]
         picture = self._open(photo.file, PHOTO_SIDE)
+        kept = self.keep(picture, f"photo-{number}")
+        self._small[photo.file] = self._work / kept
         plain = View(
-            self.keep(picture, f"photo-{number}"),
+            kept,
             photo.concepts,
             photo.boxes,
             photo.caption,
@@ -127,13 +130,11 @@ class Pictures:
         if set(photo.concepts) <= set(photo.boxes):
             placed = {name: Placed(box, photo.outlines.get(name, ())) for name, box in photo.boxes.items()}
             for view in range(1, self._how.photo.views):
-                flip = not photo.tells_sides
-                framed = Framed(picture, placed)
-                moved, other = vary_photo(framed, self._how.photo, self._dice, flip=flip, ground=self._ground)
+                moved, other = vary_photo(Framed(picture, placed), self._how.photo, self._dice, ground=self._ground)
                 name = self.keep(moved.picture, f"photo-{number}-{view}")
-                varied = replace(plain, image=name, boxes=moved.boxes)
-                # Words about a ground that is gone would be lies.
-                views.append(replace(varied, caption="", description="", questions=()) if other else varied)
+                # Words about a ground that is gone, or about places, would be lies.
+                texts = View("", (), {}) if other else _without_places(plain)
+                views.append(replace(texts, image=name, concepts=plain.concepts, boxes=moved.boxes))
         self._step()
         return views
 
@@ -161,11 +162,18 @@ class Pictures:
         return blurred(photo, self._dice)
 
     def _open(self, file: Path, side: int) -> Image.Image:
-        return open_photo(file.read_bytes(), max_side=side)
+        """From our own, smaller copy where there is one already."""
+        return open_photo(self._small.get(file, file).read_bytes(), max_side=side)
 
     def _step(self) -> None:
         self._done += 1
         self._told(self._done, self._all)
+
+
+def _without_places(view: View) -> View:
+    caption, description = ("" if tells_place(text) else text for text in (view.caption, view.description))
+    turns = tuple(turn for turn in view.questions if not any(map(tells_place, turn)))
+    return replace(view, caption=caption, description=description, questions=turns)
 
 
 def _opaque(picture: Image.Image) -> tuple[Image.Image, Image.Image | None]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from rapbot import __version__
 from rapbot.inference.mllm.manifest import Manifest
 from rapbot.inference.prompt import PROMPT_VERSIONS, RAP
-from training.publish import _SETTINGS
+from training.publish import PEFT_SETTINGS
 from training.rap.recipe import Recipe
 from training.rap.train import Trained
 
@@ -45,7 +45,7 @@ def publish(
     }
     save_file(halves, into / "adapter_model.safetensors", metadata={"format": "pt"})
     settings = json.loads((trained.adapter / "adapter_config.json").read_text(encoding="utf-8"))
-    kept = {name: settings[name] for name in (*_SETTINGS, "modules_to_save") if name in settings}
+    kept = {name: settings[name] for name in (*PEFT_SETTINGS, "modules_to_save") if name in settings}
     # Of a folder only its name: a path of this machine is nobody's business.
     name = base.replace("\\", "/").rstrip("/")
     name = name.rpartition("/")[2] if Path(base).is_dir() else name

@@ -27,7 +27,7 @@ from training.augment.framed import Outline
 from training.rap.samples import Sample, SampleError, read_samples
 
 PHOTOS, GENERAL, FINISHED, OUTLINES = "photos.jsonl", "general.jsonl", "finished.jsonl", "concepts/outlines.json"
-_SIDES = re.compile(r"\b(?:left|right)\b", re.IGNORECASE)
+_PLACES = re.compile(r"\b(?:left|right|middle|cent(?:er|re)|upper|lower|top|bottom|corner)\b", re.IGNORECASE)
 _NAME = re.compile(r"<([^<>]+)>")
 
 
@@ -46,11 +46,6 @@ class SourcePhoto:
     @property
     def texts(self) -> tuple[str, ...]:
         return (self.caption, self.description, *(text for turn in self.questions for text in turn))
-
-    @property
-    def tells_sides(self) -> bool:
-        """Whether mirroring it would make a text untrue."""
-        return any(_SIDES.search(text) for text in self.texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +80,11 @@ def read_source(folder: Path) -> Source:
         tuple(read_samples(folder / name)) if (folder / name).is_file() else () for name in (GENERAL, FINISHED)
     )
     return Source(folder, concepts, tuple(photos), general, finished, _avatar_outlines(folder))
+
+
+def tells_place(text: str) -> bool:
+    """Whether a text may become untrue where the photo is mirrored, turned or cropped."""
+    return bool(_PLACES.search(text))
 
 
 def _photo(line: str, where: str, folder: Path, concepts: dict[str, RapEntry]) -> SourcePhoto:

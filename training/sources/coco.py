@@ -184,13 +184,19 @@ class _Tables:
             if one.get("iscrowd") or one.get("isfake") or one.get("isreflected"):
                 continue
             outline = one.get("segmentation")
-            polygons = tuple(map(tuple, outline)) if isinstance(outline, list) else ()
+            # Four points are a box written as a polygon (TAO), not an outline.
+            polygons = tuple(map(tuple, outline)) if isinstance(outline, list) and _is_outline(outline) else ()
             phrases = tuple(dict.fromkeys(said.get(own, ())))
             category = self.categories[one["category_id"]]
             key = one.get(thing, own)
             things.append(Thing(f"{source}:{key}", category, corners(one, ""), polygons, phrases))
         size = (row["width"], row["height"])
         return Record(picture(row["file_name"]), size, tuple(things), tuple(captions), split)
+
+
+def _is_outline(parts: list[Any]) -> bool:
+    fitting = all(isinstance(part, list) and len(part) >= 6 and len(part) % 2 == 0 for part in parts)
+    return fitting and sum(len(part) for part in parts) > 8
 
 
 def _sentences(row: dict[str, Any], where: str) -> list[str]:

@@ -19,8 +19,8 @@ def sources(
     thorough: Annotated[
         bool, typer.Option("--thorough", help="Decode every picture to its end: finds those that were cut off.")
     ] = False,
-    skip_missing: Annotated[
-        bool, typer.Option("--skip-missing", help="Leave out pictures that are not there: a part was downloaded.")
+    skip: Annotated[
+        bool, typer.Option("--skip", help="Leave out what is missing or wrong: a part was downloaded, for instance.")
     ] = False,
     consent: Annotated[
         bool, typer.Option("--consent", help="own: everybody concerned agreed to a model being trained on it.")
@@ -34,8 +34,10 @@ def sources(
 
     rapbot-train sources tao DIR      check it: the first wrong or missing file is named
 
-    Checking writes DIR/.rapbot/NAME, which rapbot-train annotate reads. Stopped or killed, the same command goes on;
-    run again, it opens only files that are new or changed. Nothing is downloaded, and nothing in DIR is changed.
+    Checking writes the folder DIR/.rapbot/NAME, for rapbot-train annotate, and changes nothing else.
+    Nothing is ever downloaded.
+
+    Stopped or killed, the same command goes on. Run again, it opens only files that are new or changed.
     """
     from rich.console import Console
 
@@ -51,11 +53,11 @@ def sources(
         typer.echo(_details(reader.about))
         return
     with show_progress(f"{reader.about.title}: checking") as told:
-        checked = check(reader, place, into or room_of(name, place), told, thorough=thorough, skip_missing=skip_missing)
-    left_out = f"; {checked.left_out} left out, their pictures are not there" if checked.left_out else ""
+        checked = check(reader, place, into or room_of(name, place), told, thorough=thorough, skip=skip)
+    left_out = f"; {checked.left_out} left out, the first because: {checked.first_wrong}" if checked.left_out else "."
     typer.echo(
         f"{reader.about.title}: {checked.pictures} pictures ({checked.opened} of them opened now), "
-        f"{checked.records} records, {checked.things} things{left_out}."
+        f"{checked.records} records, {checked.things} things{left_out}"
     )
     typer.echo(f"Licence: {reader.about.licence}.")
     typer.echo(f"Next: rapbot-train annotate {checked.room} --into SOURCE")

@@ -44,6 +44,8 @@ class Checked:
     opened: int
     """Pictures that were opened by this call; the others were known."""
     left_out: int
+    first_wrong: str = ""
+    """Why the first of those was left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +72,11 @@ def check(
     told: Told = lambda done, total: None,
     *,
     thorough: bool = False,
-    skip_missing: bool = False,
+    skip: bool = False,
 ) -> Checked:
     """Write `room`/records.jsonl of all that is at `place`. `thorough`: decode each picture to its end.
 
-    `skip_missing` leaves out and counts records whose picture is not there. Raises SourceError: the first wrong file.
+    `skip` leaves out and counts records whose picture is missing or wrong. Raises SourceError: the first wrong file.
     """
     if not place.exists():
         raise SourceError(f"{place} is not there.")
@@ -82,14 +84,16 @@ def check(
     room.mkdir(parents=True, exist_ok=True)
     part = (room / RECORDS).with_suffix(".part")
     done = written = things = left_out = 0
+    first_wrong = ""
     with _Index(room / _INDEX, root.resolve(), thorough) as index, part.open("w", encoding="utf-8") as lines:
         while batch := list(islice(listing.records, _TOGETHER)):
             for record, wrong in zip(batch, index.look(batch), strict=True):
-                if wrong and wrong.missing and skip_missing:
-                    left_out += 1
-                    continue
+                wrong = wrong or _mismatch(record, index)
+                if wrong and not skip:
+                    raise SourceError(wrong)
                 if wrong:
-                    raise SourceError(wrong.sentence)
+                    left_out, first_wrong = left_out + 1, first_wrong or wrong
+                    continue
                 known = _sized(record, index)
                 lines.write(json.dumps(known.as_row(), ensure_ascii=False) + "\n")
                 written, things = written + 1, things + len(known.things)
@@ -97,9 +101,9 @@ def check(
             told(done, max(done, listing.total))
         opened, pictures = index.opened, len(index.known)
     if not written:
-        raise SourceError(f"{place} has no picture that is there.")
+        raise SourceError(f"{place} has no picture that can be used. {first_wrong}".strip())
     part.replace(room / RECORDS)
-    checked = Checked(room, written, things, pictures, opened, left_out)
+    checked = Checked(room, written, things, pictures, opened, left_out, first_wrong)
     about: dict[str, Any] = {"source": reader.about.name, "title": reader.about.title, "licence": reader.about.licence}
     # Relative where that works (not across drives of Windows), so that both may move together.
     about |= {"root": _relative(root, room), "records": written, "things": things, "left_out": left_out}
@@ -114,12 +118,6 @@ def read_about(room: Path) -> dict[str, Any]:
         return about | {"root": (room / about["root"]).resolve()}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SourceError(f"{room} holds no checked source: run rapbot-train sources NAME DIR first.") from error
-
-
-@dataclass(frozen=True, slots=True)
-class _Wrong:
-    sentence: str
-    missing: bool = False
 
 
 class _Index:
@@ -149,8 +147,8 @@ class _Index:
         self._pool.shutdown(cancel_futures=True)
         self._base.close()
 
-    def look(self, records: list[Record]) -> list[_Wrong | None]:
-        """What is wrong with each, in order; what is right is remembered, also if something else is wrong."""
+    def look(self, records: list[Record]) -> list[str]:
+        """What is wrong with each, or "", in order; what is right is remembered, also if something else is wrong."""
         names = list(dict.fromkeys(name for record in records for name in record.pictures if name not in self.known))
         before = dict(self._before(names))
         found = dict(zip(names, self._pool.map(lambda name: self._one(name, before.get(name)), names), strict=True))
@@ -165,23 +163,23 @@ class _Index:
             )
         self.opened += len(fresh)
         self.known |= {name: seen for name, seen in found.items() if isinstance(seen, _Seen)}
-        wrong = {name: one for name, one in found.items() if isinstance(one, _Wrong)}
-        return [next((wrong[name] for name in record.pictures if name in wrong), None) for record in records]
+        wrong = {name: one for name, one in found.items() if isinstance(one, str)}
+        return [next((wrong[name] for name in record.pictures if name in wrong), "") for record in records]
 
     def _before(self, names: list[str]) -> Iterator[tuple[str, _Seen]]:
         for start in range(0, len(names), 500):
             some = names[start : start + 500]
             marks = ",".join("?" * len(some))
-            with closing(self._base.execute(f"SELECT * FROM seen WHERE file IN ({marks})", some)) as rows:
+            with closing(self._base.execute(f"SELECT * FROM seen WHERE file IN ({marks})", some)) as rows:  # noqa: S608
                 for name, size, time, width, height, orientation, whole in rows:
                     yield name, _Seen(size, time, width, height, orientation, bool(whole))
 
-    def _one(self, name: str, before: _Seen | None) -> _Seen | _Wrong:
+    def _one(self, name: str, before: _Seen | None) -> _Seen | str:
         path = self._root / name
         try:
             # Lexically: a picture behind a link of the operator's own is fine, a "../" in a downloaded file is not.
             if not Path(os.path.normpath(path)).is_relative_to(self._root):
-                return _Wrong(f"{name} is outside of {self._root}.")
+                return f"{name} is outside of {self._root}."
             state = path.stat()
             same = before is not None and (before.bytes, before.time) == (state.st_size, state.st_mtime_ns)
             if before is not None and same and (before.whole or not self._thorough):
@@ -192,23 +190,30 @@ class _Index:
             if self._thorough:
                 open_photo(path.read_bytes(), max_side=64)
         except FileNotFoundError:
-            return _Wrong(f"{path} is missing.", missing=True)
+            return f"{path} is missing."
         except (OSError, PhotoError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            return _Wrong(f"{path} is not a picture that can be read ({error}).")
+            return f"{path} is not a picture that can be read ({error})."
         turn = orientation if orientation in range(1, 9) else 1
         return _Seen(state.st_size, state.st_mtime_ns, width, height, turn, self._thorough)
 
 
+def _mismatch(record: Record, index: _Index) -> str:
+    """What is wrong where the annotations mean another picture than the one that is there."""
+    if not record.file or not all(record.size):
+        return ""
+    stored = (index.known[record.file].width, index.known[record.file].height)
+    if record.size in (stored, stored[::-1]):
+        return ""
+    said, real = (f"{one} x {two}" for one, two in (record.size, stored))
+    return f"{record.file} is {real} pixels, and the annotations say {said}: it is another picture."
+
+
 def _sized(record: Record, index: _Index) -> Record:
-    """With the size of the upright picture. Raises SourceError where the annotations mean another picture."""
+    """With the size of the upright picture, and only things that are on it."""
     if not record.file:
         return record
     seen = index.known[record.file]
-    stored = (seen.width, seen.height)
-    if all(record.size) and record.size not in (stored, stored[::-1]):
-        said, real = (f"{one} x {two}" for one, two in (record.size, stored))
-        raise SourceError(f"{record.file} is {real} pixels, and the annotations say {said}: it is another picture.")
-    whole = turned(record, stored, seen.orientation)
+    whole = turned(record, (seen.width, seen.height), seen.orientation)
     for thing in whole.things:
         if thing.corners is not None and whole.box(thing) is None:
             # A box without a size, or beside the picture: known faults of several of these sets.
