@@ -21,7 +21,7 @@ _log = get_logger(__name__)
 _REFUSED = 4004
 """The gateway's close code for a token that it does not know (any more)."""
 _UNREACHED = (discord.DiscordServerError, discord.GatewayNotFound, aiohttp.ClientError, OSError)
-_WRONG_TOKEN = "Discord does not accept the token of the bot. Copy it again from the developer portal, page Bot."
+_WRONG_TOKEN = "Discord does not accept the token of the bot. Copy it again from the developer portal, page Bot."  # noqa: S105 - a sentence
 _NO_INTENT = (
     "Discord does not let this bot read messages that do not mention it. Switch on Message Content Intent in the "
     "developer portal, page Bot, or set discord.message_content = false."

@@ -36,7 +36,7 @@ _DOWNLOADS = 8
 """Connections beside them for photos."""
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
 """Seconds between attempts to reach Telegram at the start; the first doubles."""
-_WRONG_TOKEN = "Telegram does not accept the token in [telegram]: copy it again from @BotFather."
+_WRONG_TOKEN = "Telegram does not accept the token in [telegram]: copy it again from @BotFather."  # noqa: S105 - a sentence
 
 App = Application[Any, Any, Any, Any, Any, Any]
 

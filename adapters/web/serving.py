@@ -83,7 +83,7 @@ async def _announce(url: str, settings: Settings, ready: Callable[[str], None] |
 
 
 def _address(host: str, port: int) -> str:
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104 - only shown
     return f"http://{shown}:{port}"
 
 

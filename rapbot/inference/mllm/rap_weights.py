@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 log = get_logger("rapbot.mllm")
 
-IMAGE_TOKEN = "<image>"
+IMAGE_TOKEN = "<image>"  # noqa: S105
 _CLIP_336 = "openai/clip-vit-large-patch14-336"
 _SHARD = 2_000_000_000
 """Bytes of one written file, which is what lies in memory at a time."""
