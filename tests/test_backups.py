@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from rapbot.cli import cli
 from rapbot.concepts import backups
 from rapbot.concepts.backups import Backup, back_up, check, restore
 from rapbot.concepts.sqlite import SqliteConceptStore
@@ -229,16 +230,24 @@ def test_there_is_nothing_to_back_up_before_anything_was_taught(path: Path) -> N
     assert not path.parent.exists()
 
 
-async def test_the_commands(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAPBOT_DATA_DIR", str(path.parent))
+async def test_the_commands(path: Path) -> None:
+    """The real program, as somebody types it."""
+    environment = {**os.environ, "RAPBOT_DATA_DIR": str(path.parent), "PYTHONWARNINGS": "error"}
+
+    def rapbot(*words: str, said: str = "") -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "rapbot", *words]
+        return subprocess.run(
+            command, env=environment, input=said, capture_output=True, text=True, timeout=120, check=False
+        )
+
     await teach(path, "Lala", "Bo")
-    say = CliRunner().invoke
-    told = await asyncio.to_thread(say, cli, ["backup"])
-    assert "2 concepts of 1 people, checked" in told.output
+    told = await asyncio.to_thread(rapbot, "backup")
+    assert "2 concepts of 1 people, checked" in told.stdout, told.stderr
     [made] = (path.parent / "backups").iterdir()
     await teach(path, "Later")
-    assert (await asyncio.to_thread(say, cli, ["restore", str(made)], input="n\n")).exit_code == 1
+    refused = await asyncio.to_thread(rapbot, "restore", str(made), said="n\n")
+    assert refused.returncode == 1
     assert await names(path) == ["Lala", "Bo", "Later"]
-    told = await asyncio.to_thread(say, cli, ["restore", str(made), "--yes"])
-    assert (told.exit_code, await names(path)) == (0, ["Lala", "Bo"])
-    assert "before-restore" in told.output
+    told = await asyncio.to_thread(rapbot, "restore", str(made), "--yes")
+    assert (told.returncode, await names(path)) == (0, ["Lala", "Bo"])
+    assert "before-restore" in told.stdout
