@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from rapbot.errors import RapbotError
 from rapbot.i18n import _, ngettext, speaking
+from rapbot.inbox import handling
 from rapbot.logs import get_logger, place_of
 from rapbot.messages import Progress, ProgressListener, Stage
 
@@ -80,6 +82,8 @@ Work = Callable[[ProgressListener], Awaitable[Shown | None]]
 class _Turn(Generic[Sent]):
     task: asyncio.Task[None] | None = None
     sent: Sent | None = None
+    placeholder: bool = False
+    """What was sent is not an answer yet."""
 
 
 @dataclass(slots=True)
@@ -103,6 +107,8 @@ class Turns(Generic[Sent]):
     pace: Pace = field(default_factory=Pace)
     kept: int = 2000
     """How many questions are remembered for later edits."""
+    described: Callable[[Sent], Any] | None = None
+    """What was sent, as JSON can hold it: noted in the inbox, so that after a crash this very answer is edited."""
     _turns: OrderedDict[str, _Turn[Sent]] = field(default_factory=OrderedDict)
     _open: bool = True
 
@@ -121,7 +127,7 @@ class Turns(Generic[Sent]):
             await asyncio.wait([earlier])
             if turn.task is earlier:
                 turn.task = None
-        task = asyncio.create_task(self._run(turn, channel, work, language), name="turn")
+        task = asyncio.create_task(self._run(key, turn, channel, work, language), name="turn")
         turn.task = task
         try:
             await asyncio.wait([task])
@@ -131,6 +137,8 @@ class Turns(Generic[Sent]):
         finally:
             if turn.task is task:
                 turn.task = None
+        if task.cancelled() and not self._open and handling() is not None:
+            raise asyncio.CancelledError  # the program ends before the answer: it is owed, unlike one that was replaced
         if not task.cancelled() and (error := task.exception()) is not None:
             raise error
         return turn.sent
@@ -138,6 +146,17 @@ class Turns(Generic[Sent]):
     def knows(self, key: str) -> bool:
         """Whether this question was answered or is being answered."""
         return key in self._turns
+
+    def noted(self, key: str) -> str:
+        """How the answer to this question is noted in the inbox; empty when there is none yet."""
+        turn = self._turns.get(key)
+        described = self.described(turn.sent) if turn is not None and turn.sent is not None and self.described else None
+        return json.dumps({"sent": described, "placeholder": turn.placeholder}) if turn and described else ""
+
+    def restore(self, key: str, note: str, read: Callable[[Any], Sent]) -> None:
+        """After a restart: this question was answered so far as `noted` says."""
+        told = json.loads(note)
+        self._turns[key] = _Turn(sent=read(told["sent"]), placeholder=told["placeholder"])
 
     def cancel(self, key: str) -> bool:
         """The question was deleted: stop working on it. True when there was something to stop."""
@@ -150,44 +169,56 @@ class Turns(Generic[Sent]):
         if not running:
             return
         _, late = await asyncio.wait(running, timeout=grace)
+        self._open = False
         for task in late:
             task.cancel()
         if late:
             await asyncio.wait(late)
 
-    async def _run(self, turn: _Turn[Sent], channel: Channel[Sent], work: Work, language: str | None) -> None:
+    async def _run(self, key: str, turn: _Turn[Sent], channel: Channel[Sent], work: Work, language: str | None) -> None:
+        async def note() -> None:
+            if (update := handling()) is not None and self.described is not None:
+                await update.inbox.note(update.arrived, self.noted(key))
+
+        if turn.sent is not None and (update := handling()) is not None and not update.arrived.answer:
+            await note()
         with speaking(language):
-            placeholder = _Placeholder(channel, self.pace, turn)
+            placeholder = _Placeholder(channel, self.pace, turn, note)
             try:
                 async with typing(channel.typing, self.pace, placeholder.working), placeholder.shown():
                     shown = await work(placeholder.listen)
             except Exception as error:
                 shown = Shown(sentence(error))
             except asyncio.CancelledError:
-                if placeholder.own:
-                    await _quietly(channel.delete(turn.sent))  # type: ignore[arg-type]
-                    turn.sent = None
+                await placeholder.remove()
                 raise
             if shown is None:
-                if turn.sent is not None and placeholder.own:
-                    await _quietly(channel.delete(turn.sent))
-                    turn.sent = None
+                await placeholder.remove()
                 return
             turn.sent = await (channel.send(shown) if turn.sent is None else channel.edit(turn.sent, shown))
+            turn.placeholder = False
+            if (update := handling()) is not None:  # before reactions and whatever else follows
+                await update.inbox.done(update.arrived)
 
 
 class _Placeholder(Generic[Sent]):
     """One message that tells a waiting person their place in the queue, edited seldom; the answer replaces it."""
 
-    def __init__(self, channel: Channel[Sent], pace: Pace, turn: _Turn[Sent]) -> None:
+    def __init__(
+        self, channel: Channel[Sent], pace: Pace, turn: _Turn[Sent], note: Callable[[], Awaitable[None]]
+    ) -> None:
         self._channel = channel
         self._pace = pace
         self._turn = turn
+        self._note = note
         self._latest: Progress | None = None
         self._news = asyncio.Event()
         self._telling: asyncio.Task[None] | None = None
-        self.own = False
+
+    @property
+    def own(self) -> bool:
         """The message shown is this placeholder, not an earlier answer."""
+        return self._turn.placeholder
 
     def listen(self, progress: Progress) -> None:
         self._latest = progress
@@ -203,6 +234,14 @@ class _Placeholder(Generic[Sent]):
             await asyncio.wait([task])
             if self._telling is not None:  # never cut off half-way: whether a message exists must be known
                 await asyncio.wait([self._telling])
+
+    async def remove(self) -> None:
+        """There will be no answer in its place."""
+        if not self.own or self._turn.sent is None:
+            return
+        await _quietly(self._channel.delete(self._turn.sent))
+        self._turn.sent, self._turn.placeholder = None, False
+        await self._note()
 
     def working(self) -> bool:
         """Whether "typing" is true: not for those who know their place in the queue and wait there."""
@@ -240,7 +279,8 @@ class _Placeholder(Generic[Sent]):
         try:
             if self._turn.sent is None:
                 self._turn.sent = await self._channel.send(Shown(text))
-                self.own = True
+                self._turn.placeholder = True
+                await self._note()
             elif self.own:
                 self._turn.sent = await self._channel.edit(self._turn.sent, Shown(text))
         except Exception as error:

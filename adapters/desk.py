@@ -52,6 +52,8 @@ class Desk:
         role = self._assistant.access.role(request.actor, request.chat, admin=request.admin)
         if not may(role, request.chat.kind, _kind_of(name)):
             return None if unasked else _refusal(role, request, name)
+        if (done := await self._assistant.done_before(request.actor)) is not None:
+            return self._shown(done, request.actor, private=name in PRIVATE_COMMANDS)
         if unasked:
             return await self._unasked(request, listener)
         if name:
@@ -97,6 +99,8 @@ class Desk:
             if press.kind == "mode":
                 raise ConceptError(_("Only an administrator of this group may change that."))
             raise ConceptError(_("I don't answer here."))
+        if (done := await self._assistant.done_before(actor)) is not None:
+            return self._shown(done, actor, private=True)
         try:
             return await self._press(press, actor, chat, photo, admin)
         except ValueError as error:  # people can send what no button of ours carries
@@ -172,6 +176,8 @@ class Desk:
 
     async def edit(self, actor: Actor, name: str, new_name: str, category: str, info: str) -> Shown:
         """All words of a card at once, from a form. Raises RapbotError."""
+        if (done := await self._assistant.done_before(actor)) is not None:
+            return self._shown(done, actor, private=True)
         before = await self.card(actor, name)
         reply = await self._assistant.edit(
             actor,

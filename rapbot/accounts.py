@@ -10,6 +10,7 @@ from collections import OrderedDict
 from rapbot.concepts.places import PlaceStore
 from rapbot.errors import ConceptError
 from rapbot.i18n import _
+from rapbot.inbox import handled
 from rapbot.messages import Actor, Chat, ChatKind, Reply
 
 LIFETIME_S = 600.0
@@ -29,7 +30,8 @@ class Accounts:
         if chat.kind is not ChatKind.PRIVATE:
             raise ConceptError(_("Codes are for you alone: please send me /link in our private chat."))
         code = "".join(secrets.choice(_ALPHABET) for _n in range(_LENGTH))
-        await self._places.offer_link(actor.id, _digest(code), time.time() + LIFETIME_S)
+        with handled(None):  # asked again after a crash, the code must be made again: nobody has seen it
+            await self._places.offer_link(actor.id, _digest(code), time.time() + LIFETIME_S)
         return Reply(
             _(
                 "Send me this from your other account, in a private chat, within ten minutes:\n/link {code}\n"

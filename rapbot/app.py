@@ -14,9 +14,11 @@ from rapbot.assistant import Assistant
 from rapbot.concepts.concept import ConceptLimits
 from rapbot.concepts.index import IndexCache
 from rapbot.concepts.sqlite import SqliteConceptStore
+from rapbot.concepts.sqlite_inbox import SqliteInbox
 from rapbot.config import Settings
 from rapbot.conversation import Conversations
 from rapbot.errors import ConfigError, RapbotError
+from rapbot.inbox import Inbox
 from rapbot.inference.planning import plan, worker_start
 from rapbot.inference.queue import JobQueue
 from rapbot.inference.specs import FormerEncoder
@@ -24,8 +26,8 @@ from rapbot.inference.worker import Worker
 from rapbot.reencoding import Reencoding, find_former
 from rapbot.reloading import adapters_follow_config
 
-Platform = Callable[[Assistant, Settings, Callable[[str], None] | None], Coroutine[Any, Any, None]]
-"""Runs one adapter until it is cancelled; tells the third argument once it listens."""
+Platform = Callable[[Assistant, Settings, Callable[[str], None] | None, Inbox], Coroutine[Any, Any, None]]
+"""Runs one adapter until it is cancelled; tells the third argument once it listens, keeps messages in the fourth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,19 +114,20 @@ async def serve(
     if web:
         from adapters.web import launch
 
-        starts.append(launch)
+        # The page hears nothing twice: who waits there sees that it was restarted, and asks again.
+        starts.append(lambda assistant, settings, ready, _inbox: launch(assistant, settings, ready))
     if not starts:
         raise ConfigError(
             "No platform is set up yet: give [telegram] or [discord] a token_file in config.toml (docs/telegram.md and"
             " docs/discord.md explain how to get one), or run: rapbot web"
         )
-    async with running(settings) as app, AsyncExitStack() as serving:
+    async with running(settings) as app, SqliteInbox.open(settings.inbox_file) as inbox, AsyncExitStack() as serving:
         serving.enter_context(adapters_follow_config(app.worker, reload or (lambda: settings)))
         settle()
         try:
             async with asyncio.TaskGroup() as platforms:
                 for start in starts:
-                    platforms.create_task(start(app.assistant, settings, ready))
+                    platforms.create_task(start(app.assistant, settings, ready, inbox))
         except* RapbotError as errors:
             # One platform cannot run: the others were stopped; its one sentence is what the person needs.
             raise _first(errors) from None
@@ -136,11 +139,11 @@ def _platforms(settings: Settings) -> list[Platform]:
     if settings.telegram.enabled:
         from adapters.telegram import serve as telegram
 
-        found.append(lambda assistant, settings, ready: telegram(assistant, settings, ready=ready))
+        found.append(lambda assistant, settings, ready, inbox: telegram(assistant, settings, ready=ready, inbox=inbox))
     if settings.discord.enabled:
         from adapters.discord import serve as discord
 
-        found.append(lambda assistant, settings, ready: discord(assistant, settings, ready=ready))
+        found.append(lambda assistant, settings, ready, inbox: discord(assistant, settings, ready=ready, inbox=inbox))
     return found
 
 

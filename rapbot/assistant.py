@@ -35,6 +35,7 @@ from rapbot.conversation import Conversations, Draft
 from rapbot.errors import ConceptError, InferenceError, NameTaken, NameUnknown, TextError
 from rapbot.groups import Groups
 from rapbot.i18n import _, mark, ngettext
+from rapbot.inbox import handling
 from rapbot.inference.job import AvatarFace, EncodedAvatar, Task
 from rapbot.inference.queue import JobQueue
 from rapbot.messages import WHOLE, Action, Actor, Box, Chat, Photo, ProgressListener, Reply, Request, Sighting
@@ -270,6 +271,22 @@ class Assistant:
         for concept in known:  # other people's conversations may have met them in a group
             self._conversations.forget_concept(concept.id)
         return Reply(_("Everything I kept about you is deleted."))
+
+    async def done_before(self, actor: Actor) -> Reply | None:
+        """What the message at work changed before a crash, as it is now; None: nothing, so it is to be done."""
+        update = handling()
+        if update is None or not update.again:
+            return None
+        done = await self._store.applied(update.arrived.work_digest)
+        if done is None:
+            return None
+        self._indexes.drop(actor.id)  # this message may have changed more than what was read
+        said = _("Something interrupted me while I was doing that. It is done.")
+        concept = (await self._indexes.get(actor.id)).collection.concept(done.concept_id or 0)
+        if concept is None:
+            return Reply(said)
+        actions = (Action.EDIT, Action.UNDO)
+        return Reply(f"{said}\n{card_sentence(concept)}", actions=actions, named=(concept.id,))
 
     # -- people ---------------------------------------------------------------------------------------------
 

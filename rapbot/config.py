@@ -197,6 +197,13 @@ class DiscordSettings(_TokenSection):
     grace_s: float = Field(30.0, ge=0)
 
 
+class InboxSettings(_Section):
+    """Messages that wait for their answer, kept on disk."""
+
+    hours: float = Field(24.0, gt=0, le=24 * 6)
+    """After this time a message gets an apology instead of an answer (Discord's commands: 15 minutes, its limit)."""
+
+
 class Settings(BaseSettings):
     """Every option of rapbot; `config.example.toml` explains each."""
 
@@ -219,10 +226,15 @@ class Settings(BaseSettings):
     chat: ChatSettings = ChatSettings()
     telegram: TelegramSettings = TelegramSettings()
     discord: DiscordSettings = DiscordSettings()
+    inbox: InboxSettings = InboxSettings()
 
     @property
     def database(self) -> Path:
         return self.data_dir.expanduser() / "rapbot.sqlite3"
+
+    @property
+    def inbox_file(self) -> Path:
+        return self.data_dir.expanduser() / "inbox.sqlite3"
 
     @classmethod
     def settings_customise_sources(

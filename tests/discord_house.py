@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from adapters.discord import serve
 from rapbot.app import App, running
 from rapbot.assistant import Assistant
+from rapbot.concepts.sqlite_inbox import SqliteInbox
 from rapbot.config import DiscordSettings, Settings, WorkerSettings
 from tests.peers.discord import Channel, DiscordPeer, Guild, Interaction, Message, Person
 from tests.pictures import cat_jpeg
@@ -98,17 +99,18 @@ def _updated(interaction: Interaction) -> bool:
 async def serving(assistant: Assistant, settings: Settings, peer: DiscordPeer) -> AsyncIterator[asyncio.Task[None]]:
     """The bot, online with its commands registered; stopped as `rapbot serve` stops it."""
     names: list[str] = []
-    task = asyncio.create_task(serve(assistant, settings, ready=names.append))
-    task.add_done_callback(lambda _task: peer.world.changed())
-    try:
-        shards = set(range(peer.world.shards))
-        await peer.wait_for(lambda: task.done() or peer.gateway.online() == shards, SLOW, "the bot online")
-        if task.done():
-            await task
-        yield task
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    async with SqliteInbox.open(settings.inbox_file) as inbox:
+        task = asyncio.create_task(serve(assistant, settings, ready=names.append, inbox=inbox))
+        task.add_done_callback(lambda _task: peer.world.changed())
+        try:
+            shards = set(range(peer.world.shards))
+            await peer.wait_for(lambda: task.done() or peer.gateway.online() == shards, SLOW, "the bot online")
+            if task.done():
+                await task
+            yield task
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
 
 def bot_settings(peer: DiscordPeer, folder: Path, weights: Path, *, message_content: bool = True) -> Settings:

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from adapters.telegram import serve
 from rapbot.app import App, running
+from rapbot.concepts.sqlite_inbox import SqliteInbox
 from rapbot.config import Settings, TelegramSettings, WorkerSettings
 from rapbot.messages import Chat as RapbotChat
 from rapbot.messages import ChatKind
@@ -25,6 +26,11 @@ PATIENCE = 40.0
 """Seconds for an answer that needs the models, on a busy machine."""
 
 _numbers = itertools.count(1)
+
+
+def inbox_file(app: App, peer: TelegramPeer) -> Path:
+    """Every stand-in numbers its updates alike, so each has an inbox of its own."""
+    return app.settings.data_dir / f"inbox-{peer.address.rpartition(':')[2]}.sqlite3"
 
 
 @asynccontextmanager
@@ -40,18 +46,19 @@ async def bot(app: App, peer: TelegramPeer, **options: Any) -> AsyncIterator[asy
         said.append(what)
         ready.set()
 
-    task = asyncio.create_task(serve(app.assistant, settings, ready=listening), name="telegram")
-    waiting = asyncio.create_task(ready.wait())
-    await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    if task.done():
-        task.result()
-    assert said == ["Telegram: @rapbot_test_bot"]
-    try:
-        yield task
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
+    async with SqliteInbox.open(inbox_file(app, peer)) as inbox:
+        task = asyncio.create_task(serve(app.assistant, settings, ready=listening, inbox=inbox), name="telegram")
+        waiting = asyncio.create_task(ready.wait())
+        await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if task.done():
+            task.result()
+        assert said == ["Telegram: @rapbot_test_bot"]
+        try:
+            yield task
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
     if not task.cancelled() and (error := task.exception()) is not None:
         raise error
 

@@ -23,6 +23,7 @@ from rapbot.concepts.index import ConceptIndex, IndexCache, Share, visible_conce
 from rapbot.concepts.sqlite import SqliteConceptStore
 from rapbot.concepts.store import (
     AddAvatar,
+    Applied,
     Change,
     Changed,
     Collection,
@@ -62,6 +63,9 @@ class Counting:
 
     async def photo(self, owner: str, avatar_id: int) -> bytes:
         return await self.store.photo(owner, avatar_id)
+
+    async def applied(self, work: bytes) -> Applied | None:
+        return await self.store.applied(work)
 
 
 def test_the_nearest_keys_are_found_with_their_distances() -> None:

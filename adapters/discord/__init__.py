@@ -10,13 +10,21 @@ from collections.abc import Callable
 
 from rapbot.assistant import Assistant
 from rapbot.config import Settings
+from rapbot.inbox import Inbox
 
 
-async def serve(assistant: Assistant, settings: Settings, *, ready: Callable[[str], None] | None = None) -> None:
+async def serve(
+    assistant: Assistant,
+    settings: Settings,
+    *,
+    ready: Callable[[str], None] | None = None,
+    inbox: Inbox | None = None,
+) -> None:
     """Run the bot on the running event loop until cancelled; `ready` is told its name once it is online.
 
-    Raises ConfigError: Discord refuses the token or an intent.
+    `inbox` keeps what is not answered yet, so that a crash loses nothing. Raises ConfigError: Discord refuses the token
+    or an intent.
     """
     from adapters.discord.serving import serve
 
-    await serve(assistant, settings, ready)
+    await serve(assistant, settings, ready, inbox)

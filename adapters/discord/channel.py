@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,11 +11,17 @@ import discord
 from adapters.delivery import Shown
 from adapters.discord.showing import Part, parts, plain
 from rapbot.i18n import _
+from rapbot.inbox import Handling, handling
 
 SMALLEST_LIMIT = 10 * 2**20
 """Bytes of a message with files where nothing says more (a direct message)."""
 _EXPIRED = frozenset({10015, 50027})
 """Unknown webhook, invalid webhook token: the 15 minutes of an interaction are over."""
+_ACKNOWLEDGED = 40060
+"""The interaction has already been acknowledged."""
+_UNKNOWN = 10062
+"""Unknown interaction: nobody acknowledged it in time."""
+_NO_MESSAGE = 10008
 _NO_HISTORY = 160002
 """Replies need the permission to read what was written before."""
 
@@ -23,7 +30,8 @@ _NO_HISTORY = 160002
 class Sent:
     """The messages of one answer, in order."""
 
-    messages: tuple[discord.Message, ...]
+    messages: tuple[discord.Message | discord.PartialMessage, ...]
+    """Partial: sent by an earlier run."""
     private: bool = False
 
 
@@ -34,7 +42,7 @@ async def _amend(sent: Sent, wanted: tuple[Part, ...]) -> list[discord.Message]:
     return amended
 
 
-async def _delete(messages: tuple[discord.Message, ...]) -> None:
+async def _delete(messages: tuple[discord.Message | discord.PartialMessage, ...]) -> None:
     for message in messages:
         try:
             await message.delete()
@@ -49,6 +57,8 @@ class MessageChannel:
         """`quiet`: nobody asked, so nothing shows that an answer may come."""
         self._message = message
         self._quiet = quiet
+        self._update = handling()
+        self._sends = 0
 
     async def typing(self) -> None:
         if not self._quiet:
@@ -97,7 +107,26 @@ class MessageChannel:
         if reply:
             # A question deleted meanwhile is no reason to lose the answer.
             options["reference"] = self._message.to_reference(fail_if_not_exists=False)
-        return await self._message.channel.send(**options, mention_author=False)
+        if self._update is None:
+            return await self._message.channel.send(**options, mention_author=False)
+        return await self._once(self._update, part, options)
+
+    async def _once(self, update: Handling, part: Part, options: dict[str, Any]) -> discord.Message:
+        """For some minutes Discord makes no second message of the same nonce: it gives back the first.
+
+        So an answer that was sent just before a crash is found again, and becomes what the new run says.
+        """
+        name = f"{update.arrived.question}:{update.arrived.key}:{self._sends}"
+        self._sends += 1
+        nonce = hashlib.blake2b(name.encode(), digest_size=12).hexdigest()
+        sent = await self._message.channel.send(**options, nonce=nonce, mention_author=False)
+        if not update.again or (sent.content == part.content and len(sent.attachments) == len(part.files)):
+            return sent
+        try:
+            return await sent.edit(**part.as_edit())
+        except discord.NotFound:  # a placeholder that the last run took away
+            files = {"files": part.as_new()["files"]}  # those of before are read to their end
+            return await self._message.channel.send(**options | files, mention_author=False)
 
     async def _privately(self, shown: Shown) -> Sent:
         """A message cannot be answered for one pair of eyes only, so this goes to the direct messages."""
@@ -122,6 +151,16 @@ class InteractionChannel:
         self._pressed = interaction.type is discord.InteractionType.component
         self._private = self._pressed and bool(interaction.message and interaction.message.flags.ephemeral)
         self._original_open = False
+        self._over = False
+
+    def resume(self, refusal: int, *, private: bool) -> bool:
+        """After a restart, `acknowledge` was refused with this code: whether an answer is possible all the same."""
+        if refusal == _ACKNOWLEDGED:
+            self._private = self._private if self._pressed else private and self._group
+            self._original_open = not self._pressed
+            return True
+        self._over = refusal == _UNKNOWN and self._present
+        return self._over
 
     async def acknowledge(self, *, private: bool) -> None:
         """Discord waits 3 seconds for this, then 15 minutes for the answer."""
@@ -146,6 +185,8 @@ class InteractionChannel:
     async def send(self, shown: Shown) -> Sent:
         wanted = parts(shown, self._interaction.filesize_limit)
         private = self._private or (shown.private and self._group)
+        if self._over:
+            return await self._late(shown, private)
         try:
             return await self._send(shown, wanted, private)
         except discord.HTTPException as error:
@@ -155,7 +196,7 @@ class InteractionChannel:
 
     async def edit(self, sent: Sent, shown: Shown) -> Sent:
         private = self._private or (shown.private and self._group)
-        if private != sent.private or (self._pressed and shown.replaces):
+        if self._over or private != sent.private or (self._pressed and shown.replaces):
             await self.delete(sent)
             return await self.send(shown)
         wanted = parts(shown, self._interaction.filesize_limit)
@@ -178,8 +219,12 @@ class InteractionChannel:
             await self._interaction.delete_original_response()
             self._original_open = False
         if self._original_open or (self._pressed and shown.replaces):
-            first = [await self._interaction.edit_original_response(**wanted[0].as_edit())]
             self._original_open = False
+            try:
+                first = [await self._interaction.edit_original_response(**wanted[0].as_edit())]
+            except discord.NotFound as error:
+                if error.code != _NO_MESSAGE:
+                    raise  # else an earlier run, or a moderator, deleted it
         more = [await self._follow_up(part, private) for part in wanted[len(first) :]]
         return Sent((*first, *more), private)
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import sys
+import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import discord
@@ -11,17 +16,37 @@ from discord import app_commands
 from adapters.desk import Desk
 from adapters.discord.commands import BOTH_INSTALLS, EVERYWHERE, add_commands
 from adapters.discord.forms import EDIT, TEACH, Forms, add_menus, words_of
-from adapters.discord.places import Members, guild_chat
+from adapters.discord.keeping import (
+    EDIT as EDITED,
+)
+from adapters.discord.keeping import (
+    INTERACTION,
+    MESSAGE,
+    Event,
+    arrival,
+    handle,
+    platform_of,
+    read,
+    to_the_end,
+)
+from adapters.discord.places import Members
 from adapters.discord.presses import Presses
 from adapters.discord.receiving import Receiving
 from adapters.discord.reception import Reception
-from adapters.discord.showing import PRESS
+from adapters.discord.showing import PRESS, plain
 from adapters.discord.translation import Translation
+from adapters.intake import Intake, Replaying, accept_or_go_on
 from rapbot.assistant import Assistant
 from rapbot.config import Settings
+from rapbot.i18n import _, speaking
+from rapbot.inbox import Arrived, Inbox, Kept
 from rapbot.logs import get_logger, place_of
 
 _log = get_logger(__name__)
+
+
+_LAST_WORDS_S = 1.0
+"""For what follows an answer."""
 
 
 def intents(settings: Settings) -> discord.Intents:
@@ -35,13 +60,18 @@ def intents(settings: Settings) -> discord.Intents:
 
 
 class Tree(app_commands.CommandTree["Client"]):
+    async def _call(self, interaction: discord.Interaction[Client]) -> None:
+        """The library's own way through a command has no other place that is reached at every end of it."""
+        with to_the_end():
+            await super()._call(interaction)
+
     async def on_error(self, interaction: discord.Interaction[Client], error: app_commands.AppCommandError) -> None:
         """The library would write the traceback, and with it what people wrote, into the log."""
         _report(error.__cause__ or error, "command")
 
 
 class Client(discord.AutoShardedClient):
-    def __init__(self, assistant: Assistant, settings: Settings) -> None:
+    def __init__(self, assistant: Assistant, settings: Settings, inbox: Inbox | None = None) -> None:
         super().__init__(
             intents=intents(settings),
             allowed_mentions=discord.AllowedMentions.none(),
@@ -50,6 +80,10 @@ class Client(discord.AutoShardedClient):
             chunk_guilds_at_startup=False,
         )
         self.reception = Reception(assistant, Desk(assistant), settings, Members(self, assistant.groups))
+        self._inbox = inbox
+        self._intake: Intake | None = None
+        self._events: set[asyncio.Task[None]] = set()
+        self._parse: dict[str, Callable[[Event], Any]] = {}
         self._receiving: Receiving | None = None
         self._forms = Forms(self.reception)
         self._presses = Presses(self.reception, self._forms)
@@ -60,6 +94,7 @@ class Client(discord.AutoShardedClient):
     async def setup_hook(self) -> None:
         assert self.user is not None  # login has told it
         self._receiving = Receiving(self.reception, self.user)
+        await self._keep_events(self.user.id)
         await self._tree.set_translator(Translation())
         try:
             await self._tree.sync()
@@ -68,11 +103,13 @@ class Client(discord.AutoShardedClient):
 
     async def on_message(self, message: discord.Message) -> None:
         if self._receiving is not None:
-            await self._receiving.message(message)
+            with to_the_end():
+                await self._receiving.message(message)
 
     async def on_raw_message_edit(self, payload: discord.RawMessageUpdateEvent) -> None:
-        if self._receiving is not None and "content" in payload.data:
-            await self._receiving.edited(payload.message)
+        with to_the_end():
+            if self._receiving is not None and "content" in payload.data:
+                await self._receiving.edited(payload.message)
 
     async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
         if self._receiving is not None:
@@ -87,14 +124,17 @@ class Client(discord.AutoShardedClient):
         """Buttons and forms; commands go through the tree."""
         data: dict[str, Any] = dict(interaction.data or {})
         key = str(data.get("custom_id", ""))
-        if interaction.type is discord.InteractionType.component and key.startswith(PRESS):
-            await self._presses.pressed(interaction, key.removeprefix(PRESS))
-        elif interaction.type is discord.InteractionType.modal_submit and key.startswith((EDIT, TEACH)):
-            await self._forms.sent(interaction, key, words_of(data))
+        if interaction.type not in (discord.InteractionType.component, discord.InteractionType.modal_submit):
+            return
+        with to_the_end():
+            if interaction.type is discord.InteractionType.component and key.startswith(PRESS):
+                await self._presses.pressed(interaction, key.removeprefix(PRESS))
+            elif interaction.type is discord.InteractionType.modal_submit and key.startswith((EDIT, TEACH)):
+                await self._forms.sent(interaction, key, words_of(data))
 
     async def on_guild_remove(self, guild: discord.Guild) -> None:
         """We were removed: what was shared there is not shared any more. Not called when Discord has an outage."""
-        await self.reception.assistant.groups.close(guild_chat(guild.id))
+        await self.reception.members.close(guild.id)
 
     async def on_raw_member_remove(self, payload: discord.RawMemberRemoveEvent) -> None:
         """Comes only where the owner of the application has the members intent."""
@@ -105,6 +145,74 @@ class Client(discord.AutoShardedClient):
         error = sys.exc_info()[1]
         if error is not None:
             _report(error, event_method)
+
+    # -- the inbox ------------------------------------------------------------------------------------------
+
+    async def _keep_events(self, me: int) -> None:
+        """From now on what people do is on disk before the library reads it; begins with what the last run left."""
+        if self._inbox is None:
+            return
+        self._intake = Intake(platform_of(me), self._inbox, self.reception.settings.inbox.hours * 3600)
+        parsers = self._connection.parsers
+        for kind in (MESSAGE, EDITED, INTERACTION):
+            self._parse[kind] = parsers[kind]
+            parsers[kind] = partial(self._arrived, kind)
+        await self._intake.replay(Replaying(self._again, self._restore, self._apologise))
+
+    def _arrived(self, kind: str, event: Event) -> None:
+        assert self._intake is not None
+        assert self.user is not None
+        now, expires = time.time(), self._intake.expiry()
+        arrived = arrival(self._intake.platform, kind, event, self.user.id, self.reception.turns.noted, expires, now)
+        if arrived is None:
+            self._parse[kind](event)
+            return
+        task = asyncio.create_task(self._take(self._intake, arrived, kind, event), name="event")
+        self._events.add(task)
+        task.add_done_callback(self._events.discard)
+
+    async def _take(self, intake: Intake, arrived: Arrived, kind: str, event: Event) -> None:
+        new, update = await accept_or_go_on(intake, arrived)
+        if not new:
+            return
+
+        async def once(again: bool) -> None:
+            if kind != INTERACTION and not self.reception.taking and update is not None:
+                raise asyncio.CancelledError  # it stays in the inbox: the next run answers
+            await handle(self._parse[kind], event)
+
+        await intake.run(update, once)
+
+    async def _again(self, kept: Kept) -> None:
+        await self.wait_until_ready()  # else the servers are not known yet
+        told = json.loads(kept.update)
+        await handle(self._parse[told["event"]], told["data"])
+
+    def _restore(self, question: str, note: str) -> None:
+        self.reception.turns.restore(question, note, partial(read, self))
+
+    async def _apologise(self, kept: Kept, words: str) -> None:
+        await self.wait_until_ready()
+        told = json.loads(kept.update)["data"]
+        channel = self.get_partial_messageable(int(told["channel_id"]))
+        options: dict[str, Any] = {}
+        if "author" in told:
+            options = {"reference": channel.get_partial_message(int(told["id"])).to_reference(fail_if_not_exists=False)}
+        with speaking(told.get("locale")):
+            await channel.send(plain(_(words)), mention_author=False, **options)
+
+    async def stop_taking(self, grace: float) -> None:
+        """What runs may end within `grace` seconds; what does not, stays in the inbox."""
+        self.reception.taking = False
+        await self.reception.turns.finish(grace)
+        if self._intake is not None:
+            await self._intake.close()
+        if self._events:
+            await asyncio.wait(self._events, timeout=_LAST_WORDS_S)
+        for task in self._events:
+            task.cancel()
+        if self._events:
+            await asyncio.wait(self._events)
 
 
 def _report(error: BaseException, doing: str) -> None:

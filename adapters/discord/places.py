@@ -12,6 +12,7 @@ from adapters.recent import Recent
 from rapbot.errors import RapbotError
 from rapbot.groups import Groups
 from rapbot.i18n import _
+from rapbot.inbox import handled
 from rapbot.logs import get_logger
 from rapbot.messages import Actor, Chat, ChatKind
 
@@ -85,11 +86,24 @@ class Members:
         self._client = client
         self._groups = groups
         self._seen: Recent[tuple[int, int], float] = Recent(10_000)
+        self._closing: dict[str, asyncio.Task[None]] = {}
+
+    async def close(self, guild_id: int) -> None:
+        """We were removed from the server: from this moment nothing that was shared there is shown."""
+        chat = guild_chat(guild_id)
+        closing = self._closing[chat.id] = asyncio.create_task(self._groups.close(chat), name="close")
+        try:
+            await closing
+        finally:
+            if self._closing.get(chat.id) is closing:
+                del self._closing[chat.id]
 
     async def check(self, chat: Chat) -> None:
         """Takes what people who left shared out of the group. Raises Unsure."""
         if chat.kind is not ChatKind.GROUP:
             return
+        if (closing := self._closing.get(chat.id)) is not None:  # and we are back already
+            await asyncio.wait([closing])
         guild = self._client.get_guild(int(chat.id.removeprefix(PLATFORM)))
         if guild is None:
             return
@@ -104,7 +118,8 @@ class Members:
 
     async def left(self, guild_id: int, person_id: int) -> None:
         self._seen.pop((guild_id, person_id))
-        await self._groups.leave(f"{PLATFORM}{person_id}", guild_chat(guild_id))
+        with handled(None):  # found out while somebody asks for something else, which is not done by that
+            await self._groups.leave(f"{PLATFORM}{person_id}", guild_chat(guild_id))
 
     def _is_fresh(self, guild_id: int, person_id: int) -> bool:
         seen = self._seen.get((guild_id, person_id))

@@ -7,18 +7,22 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import aiohttp
 import discord
 
 from adapters.delivery import Channel, Shown, Turns, Work, sentence
 from adapters.desk import Desk
 from adapters.discord.channel import InteractionChannel, Sent
+from adapters.discord.keeping import described
 from adapters.discord.pictures import chosen, load, showable
 from adapters.discord.places import Members, People, chat_of_interaction, present
+from adapters.intake import Undelivered
 from adapters.recent import Recent
 from rapbot.assistant import Assistant
 from rapbot.config import Settings
 from rapbot.errors import RapbotError
 from rapbot.i18n import _, speaking
+from rapbot.inbox import handling
 from rapbot.logs import get_logger
 from rapbot.messages import Chat, ChatKind, ProgressListener, Request
 
@@ -38,19 +42,24 @@ class Reception:
     settings: Settings
     members: Members
     people: People = field(default_factory=People)
-    turns: Turns[Sent] = field(default_factory=Turns)
+    turns: Turns[Sent] = field(default_factory=lambda: Turns(described=described))
     taking: bool = True
     """False while the bot stops: what runs is finished, nothing new begins."""
     _seen: Recent[int, None] = field(default_factory=lambda: Recent(_REMEMBERED))
 
     def first_time(self, event_id: int) -> bool:
         """False for an event that came before: after a RESUME some may come twice."""
-        return self._seen.put(event_id, None)
+        new = self._seen.put(event_id, None)
+        update = handling()
+        return new or (update is not None and update.again)
 
     async def answer(self, key: str, channel: Channel[Sent], work: Work, language: str | None) -> None:
         """`Turns.answer`, with the failures of Discord itself in the log: there is no place left to tell them."""
         try:
             await self.turns.answer(key, channel, work, language)
+        except (discord.DiscordServerError, discord.RateLimited, aiohttp.ClientConnectorError) as error:
+            _log.warning("answer not delivered", error=type(error).__name__)
+            raise Undelivered from error
         except discord.HTTPException as error:
             _log.warning("answer not delivered", status=error.status, code=error.code)
 
@@ -66,8 +75,10 @@ class Reception:
         try:
             await channel.acknowledge(private=private)
         except discord.HTTPException as error:  # too late, or the person is not there any more
-            _log.warning("interaction not acknowledged", status=error.status, code=error.code)
-            return
+            update = handling()
+            if update is None or not update.again or not channel.resume(error.code, private=private):
+                _log.warning("interaction not acknowledged", status=error.status, code=error.code)
+                return
 
         async def told(listener: ProgressListener) -> Shown | None:
             try:

@@ -15,6 +15,7 @@ from adapters.discord.client import Client
 from rapbot.assistant import Assistant
 from rapbot.config import Settings
 from rapbot.errors import ConfigError
+from rapbot.inbox import Inbox
 from rapbot.logs import get_logger, hide
 
 _log = get_logger(__name__)
@@ -29,20 +30,22 @@ _NO_INTENT = (
 _SECRETS = re.compile(r"(/(?:webhooks|interactions)/\d+/)[\w-]+")
 
 
-async def serve(assistant: Assistant, settings: Settings, ready: Callable[[str], None] | None) -> None:
+async def serve(
+    assistant: Assistant, settings: Settings, ready: Callable[[str], None] | None, inbox: Inbox | None = None
+) -> None:
     token = settings.discord.secret()
     hide(token)
     discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # a bot without a voice
     logging.getLogger("discord.http").addFilter(_without_secrets)
-    client = await _logged_in(assistant, settings, token)
+    client = await _logged_in(assistant, settings, token, inbox)
     await _connected(client, settings, ready)
 
 
-async def _logged_in(assistant: Assistant, settings: Settings, token: str) -> Client:
+async def _logged_in(assistant: Assistant, settings: Settings, token: str, inbox: Inbox | None) -> Client:
     """Raises ConfigError; waits, ever longer, for a Discord that cannot be reached."""
     backoff: ExponentialBackoff[bool] = ExponentialBackoff()
     while True:
-        client = Client(assistant, settings)  # a client whose login failed cannot log in again
+        client = Client(assistant, settings, inbox)  # a client whose login failed cannot log in again
         try:
             await client.login(token)
         except BaseException as error:
@@ -87,8 +90,7 @@ async def _connected(client: Client, settings: Settings, ready: Callable[[str], 
     try:
         await asyncio.shield(connecting)
     except asyncio.CancelledError:
-        client.reception.taking = False
-        await client.reception.turns.finish(settings.discord.grace_s)
+        await client.stop_taking(settings.discord.grace_s)
         raise
     finally:
         telling.cancel()

@@ -109,6 +109,10 @@ class Answering:
         self._reactions = Reactions(bot)
         self._asked: Recent[str, bool] = Recent(2000)
 
+    def restore(self, key: str) -> None:
+        """An earlier run has begun to answer this, so somebody asked."""
+        self._asked.put(key, True)
+
     async def answer(self, key: str, messages: Sequence[Message]) -> None:
         """Answer the messages of one album, or the one message; nothing where nobody asked. `key` asked before
         (then this is an edit) edits the first answer."""

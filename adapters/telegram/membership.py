@@ -17,6 +17,7 @@ from adapters.telegram.reading import group_of, is_group
 from rapbot.errors import RapbotError
 from rapbot.groups import Groups
 from rapbot.i18n import _
+from rapbot.inbox import handled
 from rapbot.logs import get_logger
 
 _log = get_logger(__name__)
@@ -56,7 +57,8 @@ class Members:
 
     async def left(self, chat_id: int, user_id: int) -> None:
         self._checked.pop((chat_id, user_id))
-        await self._groups.leave(f"telegram:{user_id}", group_of(chat_id))
+        with handled(None):  # found out while somebody asks for something else, which is not done by that
+            await self._groups.leave(f"telegram:{user_id}", group_of(chat_id))
         _log.info("member left", chat=chat_id)
 
     async def changed(self, change: ChatMemberUpdated) -> None:

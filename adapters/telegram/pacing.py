@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import aiohttp
-from telegram.error import NetworkError, TimedOut
+from telegram.error import NetworkError, RetryAfter, TelegramError, TimedOut
 from telegram.ext import AIORateLimiter
 
 from adapters.telegram.requests import NEVER_SENT
@@ -70,6 +70,15 @@ class Pacing(AIORateLimiter):
 
 def _makes_message(endpoint: str) -> bool:
     return endpoint.startswith(("send", "copy", "forward")) and endpoint != "sendChatAction"
+
+
+def may_work_later(error: TelegramError) -> bool:
+    """Whether a message that was not sent for this reason surely is not there, and may be taken later."""
+    return isinstance(error, RetryAfter) or (
+        isinstance(error, NetworkError)
+        and type(error) in (NetworkError, TimedOut)
+        and _repeatable("sendMessage", error)
+    )
 
 
 def _repeatable(endpoint: str, error: NetworkError) -> bool:

@@ -7,18 +7,24 @@ many photos are being looked at. Tasks start in the order in which updates came.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from telegram import Bot, CallbackQuery, Message, Update
 from telegram.error import Forbidden, TelegramError
 
-from adapters.delivery import Albums, Turns, sentence
+from adapters.delivery import Albums, Shown, Turns, sentence
 from adapters.desk import Desk
+from adapters.intake import Intake, Replaying, Undelivered
 from adapters.recent import Recent
 from adapters.telegram.answering import Answering, Shelf
+from adapters.telegram.channel import Place, TelegramChannel
+from adapters.telegram.keeping import album_key, arrival, described, message_key, platform_of, read
 from adapters.telegram.membership import Members
+from adapters.telegram.pacing import may_work_later
 from adapters.telegram.pictures import Pictures
 from adapters.telegram.pieces import Sent
 from adapters.telegram.pressing import Pressing
@@ -26,6 +32,8 @@ from adapters.telegram.reading import picture_of, raw_text
 from rapbot.assistant import Assistant
 from rapbot.config import Settings
 from rapbot.errors import RapbotError
+from rapbot.i18n import _, speaking
+from rapbot.inbox import Handling, Inbox, Kept
 from rapbot.logs import get_logger
 
 _log = get_logger(__name__)
@@ -36,9 +44,13 @@ ALLOWED_UPDATES = ("message", "edited_message", "callback_query", "my_chat_membe
 class Receiver:
     """Everything that happens to the bot."""
 
-    def __init__(self, bot: Bot, assistant: Assistant, settings: Settings) -> None:
+    def __init__(self, bot: Bot, assistant: Assistant, settings: Settings, inbox: Inbox | None = None) -> None:
         desk, shelf = Desk(assistant), Shelf()
-        self._turns: Turns[Sent] = Turns()
+        self._bot = bot
+        self._intake = Intake(platform_of(bot.id), inbox, settings.inbox.hours * 3600)
+        self._kept: dict[int, Handling] = {}
+        """Updates of the inbox on their way to `receive`."""
+        self._turns: Turns[Sent] = Turns(described=described)
         self._members = Members(bot, assistant.groups)
         pictures = Pictures(bot, int(settings.limits.photo_megabytes * 1_000_000))
         self._answering = Answering(bot, desk, self._turns, self._members, pictures, shelf)
@@ -50,11 +62,60 @@ class Receiver:
         """Edits that came before what they edit."""
         self._albums: Recent[str, tuple[Message, ...]] = Recent(100)
         """Empty while it is still being collected."""
+        self._album_answers: dict[str, asyncio.Future[None]] = {}
         self._pressed: Recent[str, bool] = Recent(5000)
+        self._repeated: Recent[int, bool] = Recent(1000)
+        """Updates that Telegram hands out once more."""
+
+    async def keep(self, updates: Sequence[Update]) -> None:
+        """On disk, before Telegram hears that they were taken. Raises StoreError."""
+        me = (self._bot.id, self._bot.username)
+        found = [arrival(update, me, self._intake.expiry()) for update in updates if update.update_id not in self._kept]
+        arrived = [
+            replace(one, answer=self._turns.noted(one.question)) if "edited_message" in one.update else one
+            for one in found
+            if one is not None
+        ]
+        for one, handling in zip(arrived, await self._intake.accept(arrived), strict=False):
+            if handling is not None:
+                self._kept[int(one.key)] = handling
+            else:
+                self._repeated.put(int(one.key), True)
 
     def receive(self, update: Update) -> None:
         """Returns at once."""
-        self._start(self._handle(update))
+        number = update.update_id
+        kept = self._kept.pop(number, None)
+        if kept is None and self._repeated.pop(number):
+            return  # delivered again: it is answered, or being answered
+
+        async def handle(again: bool) -> None:
+            await _delivered(self._handle(update, again))
+
+        self._start(self._intake.run(kept, handle))
+
+    async def replay(self) -> None:
+        """Begin with what the last run left unanswered."""
+
+        async def handle(kept: Kept) -> None:
+            update = Update.de_json(json.loads(kept.update), self._bot)
+            task = self._start(_delivered(self._handle(update, again=True)))
+            await _ended(task)
+
+        def restore(question: str, note: str) -> None:
+            self._turns.restore(question, note, read)
+            self._answering.restore(question)
+
+        await self._intake.replay(Replaying(handle, restore, self._apologise))
+
+    async def _apologise(self, kept: Kept, words: str) -> None:
+        update = Update.de_json(json.loads(kept.update), self._bot)
+        message, person = update.message, update.effective_user
+        if message is None or person is None:
+            return
+        with speaking(person.language_code):
+            channel = TelegramChannel(self._bot, Place(message.chat.id, question=message.message_id))
+            await channel.send(Shown(_(words)))
 
     async def finish(self, grace: float) -> None:
         """Let what runs end for at most `grace` seconds; then cancel it. To be called when no update comes any more."""
@@ -62,23 +123,26 @@ class Receiver:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace)
         await self._turns.finish(0)
+        await self._intake.close()
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    def _start(self, doing: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(_safely(doing), name="update")
+    def _start(self, doing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(doing, name="update")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
-    async def _handle(self, update: Update) -> None:
+    async def _handle(self, update: Update, again: bool) -> None:
+        """Until it is answered. `again`: it was begun before."""
         if update.message is not None:
-            await self._message(update.message)
+            await self._message(update.message, again)
         elif update.edited_message is not None:
-            await self._edited(update.edited_message)
+            await self._edited(update.edited_message, again)
         elif update.callback_query is not None:
-            await self._button(update.callback_query)
+            await self._button(update.callback_query, again)
         elif update.my_chat_member is not None:
             await self._members.bot_changed(update.my_chat_member)
         elif update.chat_member is not None:
@@ -86,9 +150,9 @@ class Receiver:
 
     # -- messages -------------------------------------------------------------------------------------------
 
-    async def _message(self, message: Message) -> None:
-        key = _key(message)
-        if key in self._seen:
+    async def _message(self, message: Message, again: bool) -> None:
+        key = message_key(message)
+        if key in self._seen and not again:
             return  # delivered twice
         message = self._early.pop(key) or message
         self._seen.put(key, _Version(message))
@@ -97,42 +161,51 @@ class Receiver:
         if message.media_group_id is None:
             await self._answering.answer(key, [message])
             return
-        album = _album_key(message)
-        if album not in self._albums:
-            self._albums.put(album, ())
-        self._collecting.add(album, message)
+        await self._collect(album_key(message), message)
 
-    async def _edited(self, message: Message) -> None:
-        key = _key(message)
+    async def _edited(self, message: Message, again: bool) -> None:
+        key = message_key(message)
         before = self._seen.get(key)
-        if before is None:
+        if before is None and not (again and self._turns.knows(key)):
             self._early.put(key, message)
             return
         version = _Version(message)
-        if not version.follows(before):
+        if before is not None and not again and not version.follows(before):
             return
         self._seen.put(key, version)
         if message.media_group_id is not None:
-            album = _album_key(message)
+            album = album_key(message)
             if self._albums.get(album):
-                await self._album([message])
+                await _ended(self._answer_album([message]))
             elif album in self._albums:
-                self._collecting.add(album, message)
+                await self._collect(album, message)
         elif self._turns.knows(key):
             await self._answering.answer(key, [message])
 
+    async def _collect(self, album: str, message: Message) -> None:
+        """Wait for the rest of the album, and for its answer."""
+        if album not in self._albums:
+            self._albums.put(album, ())
+        answered = self._album_answers.setdefault(album, asyncio.get_running_loop().create_future())
+        self._collecting.add(album, message)
+        await answered
+
     async def _album(self, messages: Sequence[Message]) -> None:
         """A whole album; or what came late of one, or was edited in it: then the whole is answered again."""
-        key = _album_key(messages[0])
+        answered = self._album_answers.pop(album_key(messages[0]))
+        self._answer_album(messages).add_done_callback(lambda task: _tell(answered, task))
+
+    def _answer_album(self, messages: Sequence[Message]) -> asyncio.Task[None]:
+        key = album_key(messages[0])
         whole = {message.message_id: message for message in (*(self._albums.get(key) or ()), *messages)}
         ordered = tuple(whole[number] for number in sorted(whole))
         self._albums.put(key, ordered)
-        self._start(self._answering.answer(key, ordered))
+        return self._start(self._answering.answer(key, ordered))
 
     # -- buttons --------------------------------------------------------------------------------------------
 
-    async def _button(self, query: CallbackQuery) -> None:
-        if query.id in self._pressed:
+    async def _button(self, query: CallbackQuery, again: bool) -> None:
+        if query.id in self._pressed and not again:
             return
         self._pressed.put(query.id, True)
         await self._pressing.answer(query)
@@ -155,23 +228,35 @@ class _Version:
         return before._edited is None or self._edited is None or self._edited >= before._edited
 
 
-async def _safely(doing: Coroutine[Any, Any, None]) -> None:
-    """The end of the line: whatever happens to one update, the others are not touched."""
+async def _ended(task: asyncio.Task[None]) -> None:
+    """As `await task`, but a task that waits for this one may be cancelled without it."""
+    await asyncio.wait([task])
+    task.result()
+
+
+def _tell(waiting: asyncio.Future[None], task: asyncio.Task[None]) -> None:
+    """Everybody who waits for the answer to an album learns how it went."""
+    if waiting.done():
+        return
+    if task.cancelled():
+        waiting.cancel()
+    elif (error := task.exception()) is not None:
+        waiting.set_exception(error)
+    else:
+        waiting.set_result(None)
+
+
+async def _delivered(doing: Coroutine[Any, Any, None]) -> None:
+    """The end of the line: whatever happens to one update, the others are not touched. Raises Undelivered."""
     try:
         await doing
     except Forbidden:
         _log.info("not sent", error="Forbidden")  # blocked by the person, or thrown out of the group
     except TelegramError as error:
         _log.warning("not sent", error=type(error).__name__)
+        if may_work_later(error):
+            raise Undelivered from error
     except RapbotError as error:
         _log.warning("update not handled", error=type(error).__name__)
     except Exception as error:
         sentence(error)  # logs kind and place
-
-
-def _key(message: Message) -> str:
-    return f"{message.chat.id}:{message.message_id}"
-
-
-def _album_key(message: Message) -> str:
-    return f"{message.chat.id}:album:{message.media_group_id}"

@@ -16,6 +16,7 @@ from telegram.error import BadRequest, InvalidToken, NetworkError, TelegramError
 from telegram.ext import Application, ApplicationBuilder, CallbackContext, TypeHandler
 
 from adapters.listening import listen
+from adapters.telegram.keeping import KeepingBot, KeepingQueue
 from adapters.telegram.library_logs import only_kind_and_place
 from adapters.telegram.menu import publish
 from adapters.telegram.pacing import Pacing
@@ -24,6 +25,7 @@ from adapters.telegram.requests import AiohttpRequest
 from rapbot.assistant import Assistant
 from rapbot.config import Settings, TelegramSettings
 from rapbot.errors import ConfigError
+from rapbot.inbox import Inbox
 from rapbot.logs import get_logger, hide
 
 _log = get_logger(__name__)
@@ -41,7 +43,9 @@ _WRONG_TOKEN = "Telegram does not accept the token in [telegram]: copy it again 
 App = Application[Any, Any, Any, Any, Any, Any]
 
 
-async def serve(assistant: Assistant, settings: Settings, ready: Callable[[str], None] | None) -> None:
+async def serve(
+    assistant: Assistant, settings: Settings, ready: Callable[[str], None] | None, inbox: Inbox | None = None
+) -> None:
     token = settings.telegram.secret()
     hide(token)
     # Else the library warns, at each "try again in n seconds", that n will be of another type in the future.
@@ -50,7 +54,13 @@ async def serve(assistant: Assistant, settings: Settings, ready: Callable[[str],
         app = await asyncio.to_thread(_application, token, settings.telegram)  # reads certificates: not on the loop
         try:
             await _connect(app)
-            receiver = Receiver(app.bot, assistant, settings)
+            receiver = Receiver(app.bot, assistant, settings, inbox)
+            if settings.telegram.webhook_url:
+                assert isinstance(app.update_queue, KeepingQueue)
+                app.update_queue.keep_by(receiver.keep)
+            else:
+                app.bot.keep_by(receiver.keep)
+            await receiver.replay()
             app.add_handler(TypeHandler(Update, _handler(receiver)))
             menu = asyncio.create_task(publish(app.bot), name="telegram menu")
             try:
@@ -73,11 +83,16 @@ def _application(token: str, settings: TelegramSettings) -> App:
     if not token:
         raise ConfigError("The token in [telegram] is empty.")
     api = settings.api_url.rstrip("/")
+    bot = KeepingBot(
+        token,
+        f"{api}/bot",
+        f"{api}/file/bot",
+        request=AiohttpRequest(_CONNECTIONS + _DOWNLOADS, 30),
+        get_updates_request=AiohttpRequest(2, 10),
+        rate_limiter=Pacing(_CONNECTIONS),
+    )
     builder: Any = ApplicationBuilder()  # its type changes with every call
-    builder = builder.token(token).base_url(f"{api}/bot").base_file_url(f"{api}/file/bot")
-    builder = builder.rate_limiter(Pacing(_CONNECTIONS)).job_queue(None)
-    builder = builder.request(AiohttpRequest(_CONNECTIONS + _DOWNLOADS, 30))
-    app: App = builder.get_updates_request(AiohttpRequest(2, 10)).build()
+    app: App = builder.bot(bot).update_queue(KeepingQueue()).job_queue(None).build()
     return app
 
 

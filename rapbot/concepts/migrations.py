@@ -157,3 +157,16 @@ async def m004_encoders(db: aiosqlite.Connection) -> None:
 async def m005_traits(db: aiosqlite.Connection) -> None:
     """What tells a concept from others of its kind, written down by a model that sees when it was taught."""
     await db.execute("ALTER TABLE concepts ADD COLUMN traits TEXT NOT NULL DEFAULT ''")
+
+
+@migration
+async def m006_applied(db: aiosqlite.Connection) -> None:
+    """Which messages of the inbox have changed something here already: a digest, and the concept that it was about.
+
+    Written by the change itself, so that a message that is answered again after a crash changes nothing twice.
+    """
+    for statement in (
+        "CREATE TABLE applied (work BLOB PRIMARY KEY, concept_id INTEGER, at REAL NOT NULL) STRICT, WITHOUT ROWID",
+        "CREATE INDEX applied_at ON applied (at)",
+    ):
+        await db.execute(statement)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -22,14 +21,18 @@ from rapbot.concepts.concept import ConceptLimits
 from rapbot.concepts.migrations import migrate
 from rapbot.concepts.sqlite_changes import Transaction, apply
 from rapbot.concepts.sqlite_encodings import SqliteEncodings
-from rapbot.concepts.sqlite_errors import store_errors
+from rapbot.concepts.sqlite_errors import make_private_file, store_errors
 from rapbot.concepts.sqlite_places import OWNER_OF, SqlitePlaces
 from rapbot.concepts.sqlite_rows import CollectionRows, Row, collection, current_revision, read_concept, read_rows
-from rapbot.concepts.store import Change, Changed, Collection, EraseOwner, ReplaceKeys
-from rapbot.errors import Gone, StoreError
+from rapbot.concepts.store import Applied, Change, Changed, Collection, EraseOwner, ReplaceKeys
+from rapbot.errors import Gone
 from rapbot.i18n import mark
+from rapbot.inbox import handling
 
 _log = logging.getLogger(__name__)
+
+_APPLIED_KEPT_S = 7 * 86400.0
+"""Longer than a message may wait in the inbox."""
 
 
 class SqliteConceptStore:
@@ -61,7 +64,7 @@ class SqliteConceptStore:
         `busy_timeout` is how many seconds to wait for another process that is writing. Raises StoreCorrupt for a
         damaged file and StoreError for one that cannot be opened or that a newer program wrote; neither is changed.
         """
-        _make_private_file(path)
+        make_private_file(path)
         async with contextlib.AsyncExitStack() as connections:
             with store_errors(path):
                 writer = await connections.enter_async_context(aiosqlite.connect(path, isolation_level=None))
@@ -113,6 +116,11 @@ class SqliteConceptStore:
             return bytes(jpeg)
         raise Gone(mark("photo"))
 
+    async def applied(self, work: bytes) -> Applied | None:
+        """See `ConceptStore.applied`."""
+        rows = await self.fetch("SELECT concept_id FROM applied WHERE work = ?", (work,))
+        return Applied(rows[0][0]) if rows else None
+
     @property
     def places(self) -> SqlitePlaces:
         """Groups and linked accounts, in the same file."""
@@ -146,6 +154,7 @@ class SqliteConceptStore:
                 try:
                     await self._writer.execute("BEGIN IMMEDIATE")
                     yield self._writer
+                    await _note_applied(self._writer)
                     await self._writer.commit()
                 except BaseException:
                     await self._writer.rollback()
@@ -171,6 +180,7 @@ class SqliteConceptStore:
                 await db.execute("UPDATE counters SET value = 1 WHERE name = 'traces'")
             number = transaction.concept_id
             concept = None if number is None else await read_concept(db, owner, number)
+            await _note_applied(db, number)
             await db.commit()
         except BaseException:  # also when the waiting task was cancelled
             await db.rollback()
@@ -198,21 +208,6 @@ class SqliteConceptStore:
             _log.warning("Deleted rows are not wiped from the file yet: %s", error)
 
 
-def _make_private_file(path: Path) -> None:
-    """Only this account may read what people teach; SQLite gives WAL and shm the same rights as the file."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        if path.stat().st_mode & 0o077:
-            path.chmod(0o600)
-    except OSError as error:
-        raise StoreError(f"The database {path} cannot be made: {error.strerror}.") from error
-    # Asked before aiosqlite: a connection that fails to open leaves its thread behind.
-    if not path.is_file() or not os.access(path, os.R_OK | os.W_OK):
-        raise StoreError(f"The database {path} cannot be opened: it is not a file that I may read and write.")
-
-
 async def _prepare(db: aiosqlite.Connection, busy_timeout: float) -> None:
     await db.execute(f"PRAGMA busy_timeout = {int(busy_timeout * 1000)}")
     # Takes effect only in a new file. Keys up to 8 kB (a row of a table WITHOUT ROWID may fill a quarter of a page)
@@ -235,6 +230,19 @@ async def _use_wal(db: aiosqlite.Connection, deadline: float) -> None:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
         await asyncio.sleep(0.01)
+
+
+async def _note_applied(db: aiosqlite.Connection, concept_id: int | None = None) -> None:
+    """In the transaction that changes something: after a crash the same message must not change it once more."""
+    update = handling()
+    if update is None:
+        return
+    now = time.time()
+    await db.execute("DELETE FROM applied WHERE at < ?", (now - _APPLIED_KEPT_S,))
+    await db.execute(
+        "INSERT INTO applied VALUES (?, ?, ?) ON CONFLICT (work) DO UPDATE SET concept_id = excluded.concept_id",
+        (update.arrived.work_digest, concept_id, now),
+    )
 
 
 async def _next_revision(db: aiosqlite.Connection) -> int:

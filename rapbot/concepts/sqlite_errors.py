@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shlex
 import sqlite3
 import time
@@ -56,3 +58,21 @@ def _way_out(path: Path) -> str:
         "There is no backup beside it. Move it away to start empty; "
         "`sqlite3 FILE .recover` often saves most of a damaged file."
     )
+
+
+def make_private_file(path: Path) -> None:
+    """Only this account may read what people teach; SQLite gives WAL and shm the same rights as the file.
+
+    Raises StoreError.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o600)
+    except OSError as error:
+        raise StoreError(f"The database {path} cannot be made: {error.strerror}.") from error
+    # Asked before aiosqlite: a connection that fails to open leaves its thread behind.
+    if not path.is_file() or not os.access(path, os.R_OK | os.W_OK):
+        raise StoreError(f"The database {path} cannot be opened: it is not a file that I may read and write.")

@@ -188,6 +188,14 @@ class Changed:
     """Avatars this change added (Remember, AddAvatar) or gave a new key (ReplaceKeys)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a message has changed before the program was restarted."""
+
+    concept_id: int | None = None
+    """The concept it was about; it may be gone meanwhile."""
+
+
 class ConceptStore(Protocol):
     """Where concepts are kept. Each method raises StoreError when the database cannot be used."""
 
@@ -207,4 +215,8 @@ class ConceptStore(Protocol):
 
     async def photo(self, owner: str, avatar_id: int) -> bytes:
         """JPEG of an avatar. Raises Gone when there is none, or when it is not `owner`'s."""
+        ...
+
+    async def applied(self, work: bytes) -> Applied | None:
+        """What the update of this `Arrived.work_digest` changed; None: nothing yet."""
         ...

@@ -56,6 +56,7 @@ class World:
         self.commands: list[dict[str, Any]] = []
         self.guild_commands: dict[int, list[dict[str, Any]]] = {}
         self.command_syncs = 0
+        self.nonces: dict[tuple[int, str], Message] = {}
         self.calls: list[Call] = []
         self.failures: list[Exception] = []
         self.typings: list[tuple[int, float]] = []

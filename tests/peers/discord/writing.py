@@ -34,6 +34,9 @@ def create(
     below: Message | None = None,
 ) -> Message:
     """A new message of the bot, checked and put into the channel; `below` the response that a followup hangs on."""
+    nonce = (channel.id, str(body.get("nonce")))
+    if body.get("enforce_nonce") and nonce in world.nonces:  # for some minutes; nothing is made
+        return world.nonces[nonce]
     message = Message(world.new_id(), channel, world.bot, "", interaction=interaction)
     _fill(world, message, body, call)
     message.flags = body.get("flags", 0) & (COMPONENTS_V2 | SUPPRESS_EMBEDS | (EPHEMERAL if interaction else 0))
@@ -55,6 +58,7 @@ def create(
             refer(message, below)
     for file in message.attachments:
         file.ephemeral = message.ephemeral
+    world.nonces[nonce] = message
     return world.post(message)
 
 

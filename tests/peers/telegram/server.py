@@ -165,7 +165,8 @@ class Server:
         fields = {**request.query, **(await request.post())}
         for name, value in fields.items():
             if isinstance(value, web.FileField):
-                call.files[name] = value.file.read()
+                with value.file:
+                    call.files[name] = value.file.read()
                 call.file_names[name] = value.filename
                 call.file_types[name] = value.content_type
             elif isinstance(value, str):
