@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from telegram import Update
 
 from adapters import intake
 from rapbot.app import App
@@ -266,6 +267,22 @@ async def test_telegram_is_told_only_what_is_on_disk(app: App, peer: TelegramPee
         assert "/remember" in words(await answer(peer, chat))
     assert full == [0]
     assert len(peer.sent(chat)) == 1
+
+
+async def test_an_update_that_cannot_be_written_down_holds_up_no_other(
+    app: App, peer: TelegramPeer, monkeypatch: Any
+) -> None:
+    def unwritable(self: Update) -> dict[str, object]:
+        return {"unknown": object()} if self.message and self.message.text == "/help" else to_dict(self)
+
+    to_dict = Update.to_dict
+    monkeypatch.setattr(Update, "to_dict", unwritable)
+    ann = peer.person("Ann")
+    chat = peer.private(ann)
+    async with bot(app, peer):
+        peer.say(chat, ann, "/help")
+        peer.say(chat, ann, "/concepts")
+        await peer.wait_for(lambda: len(peer.sent(chat)) == 2, PATIENCE)
 
 
 async def test_while_telegram_fails_the_answer_waits(app: App, peer: TelegramPeer, monkeypatch: Any) -> None:

@@ -163,7 +163,13 @@ class Client(discord.AutoShardedClient):
         assert self._intake is not None
         assert self.user is not None
         now, expires = time.time(), self._intake.expiry()
-        arrived = arrival(self._intake.platform, kind, event, self.user.id, self.reception.turns.noted, expires, now)
+        try:
+            arrived = arrival(
+                self._intake.platform, kind, event, self.user.id, self.reception.turns.noted, expires, now
+            )
+        except (KeyError, TypeError) as error:  # an event of a kind that was not documented: handled without
+            _report(error, "keeping")
+            arrived = None
         if arrived is None:
             self._parse[kind](event)
             return

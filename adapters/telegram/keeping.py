@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Any
 
 from telegram import Message, Update
@@ -62,7 +64,7 @@ def arrival(update: Update, bot: tuple[int, str], expires_at: float) -> Arrived 
     kept: dict[str, Any] = {
         "platform": platform_of(bot[0]),
         "key": str(update.update_id),
-        "update": update.to_json(),
+        "update": _as_json(update),
         "expires_at": expires_at,
     }
     message = update.message or update.edited_message
@@ -103,6 +105,17 @@ def read(told: Any) -> Sent:
     """What `described` gave."""
     chat_id, pieces = told
     return Sent(chat_id, tuple(SentPiece(Kind(kind), number) for kind, number in pieces))
+
+
+def _as_json(update: Update) -> str:
+    """As Telegram sent it. `Update.to_json` fails on messages that the bot may not read: their date stays a datetime."""
+    return json.dumps(update.to_dict(), default=_seconds)
+
+
+def _seconds(value: object) -> int:
+    if isinstance(value, datetime):
+        return int(value.timestamp())
+    raise TypeError(type(value).__name__)
 
 
 def _person(message: Message) -> str:

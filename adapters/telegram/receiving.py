@@ -33,8 +33,8 @@ from rapbot.assistant import Assistant
 from rapbot.config import Settings
 from rapbot.errors import RapbotError
 from rapbot.i18n import _, speaking
-from rapbot.inbox import Handling, Inbox, Kept
-from rapbot.logs import get_logger
+from rapbot.inbox import Arrived, Handling, Inbox, Kept
+from rapbot.logs import get_logger, place_of
 
 _log = get_logger(__name__)
 
@@ -69,8 +69,7 @@ class Receiver:
 
     async def keep(self, updates: Sequence[Update]) -> None:
         """On disk, before Telegram hears that they were taken. Raises StoreError."""
-        me = (self._bot.id, self._bot.username)
-        found = [arrival(update, me, self._intake.expiry()) for update in updates if update.update_id not in self._kept]
+        found = [self._arrival(update) for update in updates if update.update_id not in self._kept]
         arrived = [
             replace(one, answer=self._turns.noted(one.question)) if "edited_message" in one.update else one
             for one in found
@@ -81,6 +80,14 @@ class Receiver:
                 self._kept[int(one.key)] = handling
             else:
                 self._repeated.put(int(one.key), True)
+
+    def _arrival(self, update: Update) -> Arrived | None:
+        """None as well for one that cannot be written down: it is handled without, and holds up no other."""
+        try:
+            return arrival(update, (self._bot.id, self._bot.username), self._intake.expiry())
+        except Exception as error:
+            _log.error("update not kept", error=type(error).__name__, where=place_of(error))
+            return None
 
     def receive(self, update: Update) -> None:
         """Returns at once."""
