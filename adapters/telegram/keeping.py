@@ -108,7 +108,7 @@ def read(told: Any) -> Sent:
 
 
 def _as_json(update: Update) -> str:
-    """As Telegram sent it. (`Update.to_json` fails on messages that the bot may not read: their date stays as it is.)"""
+    """As Telegram sent it. (`Update.to_json` fails on messages that the bot may not read: it keeps their date.)"""
     return json.dumps(update.to_dict(), default=_seconds)
 
 
