@@ -13,6 +13,7 @@ from typing import Any
 from rapbot.assistant import Assistant
 from rapbot.concepts.concept import ConceptLimits
 from rapbot.concepts.index import IndexCache
+from rapbot.concepts.sealing import seal_of
 from rapbot.concepts.sqlite import SqliteConceptStore
 from rapbot.concepts.sqlite_inbox import SqliteInbox
 from rapbot.config import Settings
@@ -57,7 +58,8 @@ async def running(
     )
     path = database or settings.database
     encoder = plan(settings).encoder.name
-    async with SqliteConceptStore.open(path, encoder, limits) as store, AsyncExitStack() as started:
+    seal = seal_of(settings.encryption.secret())
+    async with SqliteConceptStore.open(path, encoder, limits, seal=seal) as store, AsyncExitStack() as started:
         worker = _worker(settings, await find_former(store, settings) if models else None)
         queue = JobQueue(
             worker,
@@ -121,7 +123,11 @@ async def serve(
             "No platform is set up yet: give [telegram] or [discord] a token_file in config.toml (docs/telegram.md and"
             " docs/discord.md explain how to get one), or run: rapbot web"
         )
-    async with running(settings) as app, SqliteInbox.open(settings.inbox_file) as inbox, AsyncExitStack() as serving:
+    async with (
+        running(settings) as app,
+        SqliteInbox.open(settings.inbox_file, seal=app.store.seal) as inbox,
+        AsyncExitStack() as serving,
+    ):
         serving.enter_context(adapters_follow_config(app.worker, reload or (lambda: settings)))
         settle()
         try:

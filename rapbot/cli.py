@@ -41,6 +41,8 @@ cli = typer.Typer(
 )
 models_cli = typer.Typer(no_args_is_help=True, help="The model files: list, fetch, verify.")
 cli.add_typer(models_cli, name="models")
+key_cli = typer.Typer(no_args_is_help=True, help="The key that encrypts what is kept on disk: make one, change it.")
+cli.add_typer(key_cli, name="key")
 
 PhotoPath = Annotated[Path, typer.Argument(metavar="PHOTO", help="A JPEG, PNG, WebP, GIF or HEIC file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
@@ -446,6 +448,38 @@ def restore(
         )
     if done.former is not None:
         typer.echo(f"The database before lies in {done.former}; delete it once you do not need it.")
+
+
+@key_cli.command("new")
+def key_new(file: Annotated[Path, typer.Argument(help="The file to make; it must not exist.")]) -> None:
+    """Make a key that only you can read. Keep a copy elsewhere: without it nobody can read the data again."""
+    from rapbot.concepts.sealing import new_key
+
+    new_key(file.expanduser())
+    typer.echo(f"Wrote {file}. Name it in the configuration as encryption.key_file, then run: rapbot key use")
+
+
+@key_cli.command("use")
+def key_use(
+    former: Annotated[
+        Path | None, typer.Option("--former", help="The file of the key until now, where there was one.")
+    ] = None,
+) -> None:
+    """Write everything anew with the key of the configuration, or, where it names none, without one.
+
+    rapbot must not be running. Can be repeated when it was interrupted. Backups stay as they are.
+    """
+    from rapbot.concepts.sealing import seal_of
+    from rapbot.concepts.sqlite_sealing import reseal
+    from rapbot.config import EncryptionSettings
+
+    settings = _settings()
+    old, new = seal_of(EncryptionSettings(key_file=former).secret()), seal_of(settings.encryption.secret())
+    changed = [reseal(settings.inbox_file, old, new, inbox=True), reseal(settings.database, old, new)]
+    state = f"encrypted with the key {new.key_id}" if new.key_id else "not encrypted"
+    typer.echo(f"What is kept is {state}{' now' if any(changed) else ' already'}.")
+    if any(changed):
+        typer.echo("Backups made before are as they were: make a new one and delete those.")
 
 
 @cli.command("eval")

@@ -197,6 +197,24 @@ class DiscordSettings(_TokenSection):
     grace_s: float = Field(30.0, ge=0)
 
 
+class EncryptionSettings(_Section):
+    """Encryption of what lies on disk: off until there is a key."""
+
+    key: SecretStr | None = None
+    key_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_key(self) -> EncryptionSettings:
+        if self.key is not None and self.key_file is not None:
+            raise ValueError("give key or key_file, not both")
+        return self
+
+    def secret(self) -> str:
+        """The key itself, empty when there is none; it is never logged. Raises ConfigError when its file cannot be
+        read."""
+        return _secret(self.key, self.key_file, "file of the encryption key")
+
+
 class InboxSettings(_Section):
     """Messages that wait for their answer, kept on disk."""
 
@@ -227,6 +245,7 @@ class Settings(BaseSettings):
     telegram: TelegramSettings = TelegramSettings()
     discord: DiscordSettings = DiscordSettings()
     inbox: InboxSettings = InboxSettings()
+    encryption: EncryptionSettings = EncryptionSettings()
 
     @property
     def database(self) -> Path:

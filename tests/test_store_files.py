@@ -141,7 +141,7 @@ async def test_several_keys_share_a_page(path: Path) -> None:
         for number in range(keys):
             await store.write("me", Remember(f"N{number}", "", "", NewAvatar(b"", key(number, 1281), ENCODER, WHOLE)))
         ((pages,),) = await store._writer.execute_fetchall("PRAGMA page_count")
-    assert pages < keys / 2
+    assert pages < keys * 0.6
 
 
 # Several processes, crashes, full disks, damaged files

@@ -170,3 +170,27 @@ async def m006_applied(db: aiosqlite.Connection) -> None:
         "CREATE INDEX applied_at ON applied (at)",
     ):
         await db.execute(statement)
+
+
+@migration
+async def m007_sealing(db: aiosqlite.Connection) -> None:
+    """Which key the cells are encrypted with (a name of it, never the key); no row: they are not."""
+    await db.execute("CREATE TABLE sealing (key_id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID")
+
+
+@migration
+async def m008_visits(db: aiosqlite.Connection) -> None:
+    """When people were here last, where data expire: else the table stays empty.
+
+    `language` is the one to warn them in; `warned_at` when that was tried; `told` whether it reached them.
+    """
+    await db.execute(
+        "CREATE TABLE visits (owner_no INTEGER PRIMARY KEY REFERENCES owners (no) ON DELETE CASCADE,"
+        " seen_at REAL NOT NULL, language TEXT, warned_at REAL, told INTEGER NOT NULL DEFAULT 0) STRICT"
+    )
+
+
+@migration
+async def m009_moved_refusals(db: aiosqlite.Connection) -> None:
+    """A refusal moves with its group: `keyed` is the digest of the group under which `person` was made there."""
+    await db.execute("ALTER TABLE face_refusals ADD COLUMN keyed BLOB")

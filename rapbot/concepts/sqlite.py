@@ -19,11 +19,13 @@ import aiosqlite
 
 from rapbot.concepts.concept import ConceptLimits
 from rapbot.concepts.migrations import migrate
+from rapbot.concepts.sealing import PLAIN, Seal
 from rapbot.concepts.sqlite_changes import Transaction, apply
 from rapbot.concepts.sqlite_encodings import SqliteEncodings
 from rapbot.concepts.sqlite_errors import make_private_file, store_errors
 from rapbot.concepts.sqlite_places import OWNER_OF, SqlitePlaces
 from rapbot.concepts.sqlite_rows import CollectionRows, Row, collection, current_revision, read_concept, read_rows
+from rapbot.concepts.sqlite_sealing import check_seal, claim
 from rapbot.concepts.store import Applied, Change, Changed, Collection, EraseOwner, ReplaceKeys
 from rapbot.errors import Gone
 from rapbot.i18n import mark
@@ -45,10 +47,12 @@ class SqliteConceptStore:
         limits: ConceptLimits,
         reader: aiosqlite.Connection,
         writer: aiosqlite.Connection,
+        seal: Seal = PLAIN,
     ) -> None:
         self._path = path
         self._encoders: tuple[str, ...] = (encoder,)
         self._limits = limits
+        self.seal = seal
         self._reader = reader
         self._writer = writer
         self._reading = asyncio.Lock()
@@ -57,23 +61,32 @@ class SqliteConceptStore:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, path: Path, encoder: str, limits: ConceptLimits | None = None, *, busy_timeout: float = 5.0
+        cls,
+        path: Path,
+        encoder: str,
+        limits: ConceptLimits | None = None,
+        *,
+        busy_timeout: float = 5.0,
+        seal: Seal = PLAIN,
     ) -> AsyncIterator[SqliteConceptStore]:
         """Opens (or makes) the database at `path`; `encoder` names the encoder whose keys are to be read.
 
         `busy_timeout` is how many seconds to wait for another process that is writing. Raises StoreCorrupt for a
-        damaged file and StoreError for one that cannot be opened or that a newer program wrote; neither is changed.
+        damaged file and StoreError for one that cannot be opened, that a newer program wrote or that another key
+        encrypted; none is changed.
         """
         make_private_file(path)
         async with contextlib.AsyncExitStack() as connections:
             with store_errors(path):
                 writer = await connections.enter_async_context(aiosqlite.connect(path, isolation_level=None))
                 await _prepare(writer, busy_timeout)
+                await check_seal(writer, seal, path)
                 await migrate(writer, path)
+                await claim(writer, seal, path)
                 reader = await connections.enter_async_context(aiosqlite.connect(path, isolation_level=None))
                 await _prepare(reader, busy_timeout)
                 await reader.execute("PRAGMA query_only = ON")
-            store = cls(path, encoder, limits or ConceptLimits(), reader, writer)
+            store = cls(path, encoder, limits or ConceptLimits(), reader, writer, seal)
             async with store._writing:
                 await store._wipe_traces()
             yield store
@@ -93,7 +106,7 @@ class SqliteConceptStore:
                         rows = await read_rows(self._reader, owner_no, revision, encoders)
                 finally:
                     await self._reader.rollback()
-        return await asyncio.to_thread(collection, owner, rows, encoders)
+        return await asyncio.to_thread(collection, owner, rows, encoders, self.seal)
 
     async def write(self, owner: str, change: Change) -> Changed:
         """See `ConceptStore.write`."""
@@ -113,7 +126,7 @@ class SqliteConceptStore:
                     (owner, avatar_id),
                 )
         for (jpeg,) in rows:
-            return bytes(jpeg)
+            return self.seal.open_blob(bytes(jpeg), "jpeg")
         raise Gone(mark("photo"))
 
     async def applied(self, work: bytes) -> Applied | None:
@@ -172,15 +185,16 @@ class SqliteConceptStore:
                     await db.rollback()
                     return Changed(revision)
             revision = await _next_revision(db)
-            transaction = Transaction(db, owner, await _owner_no(db, owner, revision), self._limits, time.time())
+            number = await _owner_no(db, owner, revision)
+            transaction = Transaction(db, owner, number, self._limits, time.time(), self.seal)
             await apply(transaction, change)
             if isinstance(change, EraseOwner):
                 await db.execute("UPDATE counters SET value = ? WHERE name = 'erased'", (revision,))
             if transaction.leaves_traces:
                 await db.execute("UPDATE counters SET value = 1 WHERE name = 'traces'")
-            number = transaction.concept_id
-            concept = None if number is None else await read_concept(db, owner, number)
-            await _note_applied(db, number)
+            about = transaction.concept_id
+            concept = None if about is None else await read_concept(db, owner, about, self.seal)
+            await _note_applied(db, about)
             await db.commit()
         except BaseException:  # also when the waiting task was cancelled
             await db.rollback()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiosqlite
 import numpy as np
@@ -17,6 +18,7 @@ from rapbot.concepts.concept import (
     clean_text,
     fold_name,
 )
+from rapbot.concepts.sealing import PLAIN, Seal
 from rapbot.concepts.sqlite_places import forget_refusals
 from rapbot.concepts.sqlite_rows import read_concept
 from rapbot.concepts.store import (
@@ -46,6 +48,7 @@ class Transaction:
     owner_no: int
     limits: ConceptLimits
     now: float
+    seal: Seal = PLAIN
     concept_id: int | None = None
     avatar_ids: list[int] = field(default_factory=list)
     undone: Undone | None = None
@@ -56,7 +59,7 @@ class Transaction:
         owned = await self.db.execute_fetchall(
             "SELECT 1 FROM concepts WHERE id = ? AND owner_no = ?", (concept_id, self.owner_no)
         )
-        concept = await read_concept(self.db, self.owner, concept_id) if owned else None
+        concept = await read_concept(self.db, self.owner, concept_id, self.seal) if owned else None
         if concept is None:
             raise Gone(mark("concept"))
         self.concept_id = concept.id
@@ -109,8 +112,8 @@ async def _remember(tx: Transaction, change: Remember) -> None:
         "INSERT INTO concepts (owner_no, name, folded, category, info, created_at, updated_at, taught_by, traits)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            *(tx.owner_no, name, fold_name(name), *_words(tx, change.category, change.info)),
-            *(tx.now, tx.now, tx.owner, change.traits),
+            *(tx.owner_no, *_sealed(tx, name, *_words(tx, change.category, change.info))),
+            *(tx.now, tx.now, tx.owner, tx.seal.text(change.traits, "traits")),
         ),
     )
     tx.concept_id = _new_id(cursor)
@@ -207,7 +210,8 @@ async def _undo(tx: Transaction) -> None:
             await tx.db.execute("DELETE FROM concepts WHERE id = ?", (concept_id,))
         else:
             await tx.db.execute("DELETE FROM avatars WHERE id IN (?, ?)", (avatar_id, also))
-            await _set_words(tx, concept_id, name, category, info, updated_at)
+            before = tx.seal.open_text(name, "name"), tx.seal.open_text(category, "category")
+            await _set_words(tx, concept_id, *before, tx.seal.open_text(info, "info"), updated_at)
         await _close_journal(tx)
         tx.leaves_traces = kind is not UndoneKind.EDIT
         return
@@ -232,7 +236,8 @@ async def _set_faces(tx: Transaction, change: SetFaces) -> None:
     tx.leaves_traces = True
     for avatar_id, key in change.faces:
         if any(avatar.id == avatar_id for avatar in concept.avatars):
-            await tx.db.execute("INSERT INTO faces VALUES (?, ?, ?)", (avatar_id, _key_bytes(key, unit=False), tx.now))
+            face = tx.seal.blob(_key_bytes(key, unit=False), "face")
+            await tx.db.execute("INSERT INTO faces VALUES (?, ?, ?)", (avatar_id, face, tx.now))
 
 
 async def _add_face(tx: Transaction, concept: Concept, avatar_id: int, face: Key | None) -> None:
@@ -242,7 +247,7 @@ async def _add_face(tx: Transaction, concept: Concept, avatar_id: int, face: Key
     await tx.db.execute(
         "INSERT INTO faces SELECT ?, ?, max(agreed_at) FROM faces JOIN avatars ON id = avatar_id"
         " WHERE concept_id = ? HAVING count(*) > 0",
-        (avatar_id, _key_bytes(face, unit=False), concept.id),
+        (avatar_id, tx.seal.blob(_key_bytes(face, unit=False), "face"), concept.id),
     )
 
 
@@ -250,10 +255,10 @@ async def _free_name(tx: Transaction, wanted: str, but: int | None = None) -> st
     name = clean_name(wanted, tx.limits)
     taken = await tx.db.execute_fetchall(
         "SELECT name FROM concepts WHERE owner_no = ? AND folded = ? AND id IS NOT ?",
-        (tx.owner_no, fold_name(name), but),
+        (tx.owner_no, tx.seal.digest(fold_name(name)), but),
     )
     for (existing,) in taken:
-        raise NameTaken(existing)
+        raise NameTaken(tx.seal.open_text(existing, "name"))
     return name
 
 
@@ -265,10 +270,17 @@ def _words(tx: Transaction, category: str, info: str) -> tuple[str, str]:
     )
 
 
+def _sealed(tx: Transaction, name: str, category: str, info: str) -> tuple[str, str, str, str]:
+    """(name, folded, category, info) as they are stored."""
+    seal = tx.seal
+    folded = seal.digest(fold_name(name))
+    return seal.text(name, "name"), folded, seal.text(category, "category"), seal.text(info, "info")
+
+
 async def _set_words(tx: Transaction, concept_id: int, name: str, category: str, info: str, updated: float) -> None:
     await tx.db.execute(
         "UPDATE concepts SET name = ?, folded = ?, category = ?, info = ?, updated_at = ? WHERE id = ?",
-        (name, fold_name(name), category, info, updated, concept_id),
+        (*_sealed(tx, name, category, info), updated, concept_id),
     )
 
 
@@ -280,7 +292,7 @@ async def _insert_avatar(tx: Transaction, concept_id: int, avatar: NewAvatar, ro
         (tx.owner_no, concept_id, role, avatar.encoder, box.left, box.top, box.right, box.bottom, tx.now),
     )
     avatar_id = _new_id(cursor)
-    await tx.db.execute("INSERT INTO photos VALUES (?, ?)", (avatar_id, avatar.jpeg))
+    await tx.db.execute("INSERT INTO photos VALUES (?, ?)", (avatar_id, tx.seal.blob(avatar.jpeg, "jpeg")))
     await _insert_key(tx, avatar_id, avatar.encoder, avatar.key)
     for encoder, key in avatar.other_keys:
         # Whose keys are not kept here any more is not listed: a change of encoder that ended stays ended.
@@ -294,7 +306,7 @@ async def _insert_key(tx: Transaction, avatar_id: int, encoder: str, key: Key) -
     await tx.db.execute("INSERT OR IGNORE INTO encoders (name) VALUES (?)", (encoder,))
     await tx.db.execute(
         "INSERT OR REPLACE INTO keys SELECT ?, ?, no, ? FROM encoders WHERE name = ?",
-        (tx.owner_no, avatar_id, _key_bytes(key), encoder),
+        (tx.owner_no, avatar_id, tx.seal.blob(_key_bytes(key), "key"), encoder),
     )
 
 
@@ -307,7 +319,10 @@ async def _note(
     also: int | None = None,
 ) -> None:
     """Writes the journal: what `Undo` needs to take this change back."""
-    words = (before.name, before.category, before.info, before.updated_at.timestamp()) if before else (None,) * 4
+    words: tuple[Any, ...] = (None,) * 4
+    if before:
+        name, _folded, category, info = _sealed(tx, before.name, before.category, before.info)
+        words = (name, category, info, before.updated_at.timestamp())
     await tx.db.execute(
         "INSERT OR REPLACE INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (tx.owner_no, kind, concept_id, avatar_id, *words, also),

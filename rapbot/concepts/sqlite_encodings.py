@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, Protocol
 
 import aiosqlite
 
+from rapbot.concepts.sealing import Seal
+
 _STALE = (
     "NOT EXISTS (SELECT 1 FROM keys WHERE keys.owner_no = avatars.owner_no AND keys.avatar_id = avatars.id"
     " AND keys.encoder_no = (SELECT no FROM encoders WHERE name = ?1))"
@@ -49,6 +51,9 @@ class Database(Protocol):
 
     @property
     def encoders(self) -> tuple[str, ...]: ...
+
+    @property
+    def seal(self) -> Seal: ...
 
     def serve_also(self, *encoders: str) -> None: ...
 
@@ -96,7 +101,11 @@ class SqliteEncodings:
             " ORDER BY owner_no, avatars.id LIMIT ?4",
             (self._current, *after, count),
         )
-        return tuple(StaleAvatar(Place(no, avatar), owner, bytes(jpeg)) for no, avatar, owner, jpeg in rows)
+        seal = self._database.seal
+        return tuple(
+            StaleAvatar(Place(no, avatar), owner, seal.open_blob(bytes(jpeg), "jpeg"))
+            for no, avatar, owner, jpeg in rows
+        )
 
     async def finish(self, unreadable: Collection[int] = ()) -> bool:
         """Delete the keys of all other encoders, for good. False, and nothing is deleted, when avatars beside the

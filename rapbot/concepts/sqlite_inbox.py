@@ -19,7 +19,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rapbot.concepts.sealing import PLAIN, Seal, fits
 from rapbot.concepts.sqlite_errors import explained, make_private_file
+from rapbot.concepts.sqlite_sealing import SEALING
 from rapbot.errors import StoreError
 from rapbot.inbox import Arrived, Kept
 from rapbot.logs import get_logger
@@ -47,11 +49,14 @@ _Step = Callable[[sqlite3.Connection], Any]
 class SqliteInbox:
     """An `Inbox`; made by `open`."""
 
-    def __init__(self, path: Path, db: sqlite3.Connection, thread: ThreadPoolExecutor, wipe_after: float) -> None:
+    def __init__(
+        self, path: Path, db: sqlite3.Connection, thread: ThreadPoolExecutor, wipe_after: float, seal: Seal
+    ) -> None:
         self._path = path
         self._db = db
         self._thread = thread
         self._wipe_after = wipe_after
+        self._seal = seal
         self._steps: list[tuple[_Step, asyncio.Future[Any]]] = []
         self._wanted = asyncio.Event()
         self._owed: list[Arrived] = []
@@ -62,23 +67,24 @@ class SqliteInbox:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, path: Path, *, wipe_after: float = 1.0) -> AsyncIterator[SqliteInbox]:
+    async def open(cls, path: Path, *, wipe_after: float = 1.0, seal: Seal = PLAIN) -> AsyncIterator[SqliteInbox]:
         """`wipe_after`: seconds from an answer to the moment when no byte of its question is in the files.
 
-        Raises StoreCorrupt for a damaged file, StoreError for one that cannot be opened or is of a newer program.
+        Raises StoreCorrupt for a damaged file, StoreError for one that cannot be opened, is of a newer program or was
+        encrypted with another key while something waits in it.
         """
         make_private_file(path)
         thread = ThreadPoolExecutor(1, thread_name_prefix="inbox")
         loop = asyncio.get_running_loop()
         try:
-            db = await loop.run_in_executor(thread, _connect, path)
+            db = await loop.run_in_executor(thread, _connect, path, seal)
         except sqlite3.Error as error:
             thread.shutdown()
             raise explained(error, path) from error
         except BaseException:
             thread.shutdown()
             raise
-        inbox = cls(path, db, thread, wipe_after)
+        inbox = cls(path, db, thread, wipe_after, seal)
         tasks = [asyncio.create_task(inbox._write(), name="inbox"), asyncio.create_task(inbox._wipe_when_soiled())]
         inbox._soiled.set()  # what an earlier run could not wipe any more
         try:
@@ -96,7 +102,7 @@ class SqliteInbox:
 
     async def accept(self, arrived: Sequence[Arrived]) -> list[bool]:
         now = time.time()
-        new: list[bool] = await self._do(lambda db: [_insert(db, one, now) for one in arrived])
+        new: list[bool] = await self._do(lambda db: [_insert(db, one, now, self._seal) for one in arrived])
         self._open.update((one.platform, one.key) for one, is_new in zip(arrived, new, strict=True) if is_new)
         return new
 
@@ -104,7 +110,7 @@ class SqliteInbox:
         def write(db: sqlite3.Connection) -> None:
             db.execute(
                 "UPDATE inbox SET answer = ? WHERE platform = ? AND question = ?",
-                (answer, arrived.platform, arrived.question),
+                (self._seal.text(answer, "answer"), arrived.platform, arrived.question),
             )
 
         try:
@@ -130,7 +136,7 @@ class SqliteInbox:
             ).fetchall()
             db.execute("UPDATE inbox SET attempts = attempts + 1 WHERE platform = ?", (platform,))
             names = ("key", "question", "person", "update", "expires_at", "work", "answer", "attempts")
-            return [Kept(platform=platform, **dict(zip(names, row, strict=True))) for row in rows]
+            return [_opened(Kept(platform=platform, **dict(zip(names, row, strict=True))), self._seal) for row in rows]
 
         kept: list[Kept] = await self._do(read)
         self._open.update((one.platform, one.key) for one in kept)
@@ -188,7 +194,7 @@ class SqliteInbox:
                 _log.warning("inbox not wiped", error=type(error).__name__)
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path, seal: Seal) -> sqlite3.Connection:
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         db.execute("PRAGMA busy_timeout = 5000")
@@ -203,10 +209,26 @@ def _connect(path: Path) -> sqlite3.Connection:
             raise StoreError(f"The inbox {path} was written by a newer rapbot. Update rapbot, or move the file away.")
         if version == 0:
             db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+        _take_key(db, seal, path)
     except BaseException:
         db.close()
         raise
     return db
+
+
+def _take_key(db: sqlite3.Connection, seal: Seal, path: Path) -> None:
+    """An inbox in which nothing waits takes any key. Raises StoreError."""
+    db.execute(SEALING)
+    stored = "".join(key_id for (key_id,) in db.execute("SELECT key_id FROM sealing"))
+    if stored == seal.key_id:
+        return
+    if db.execute("SELECT 1 FROM inbox").fetchone():
+        fits(stored, seal, path)
+    db.execute("BEGIN IMMEDIATE")
+    db.execute("DELETE FROM sealing")
+    if seal.key_id:
+        db.execute("INSERT INTO sealing VALUES (?)", (seal.key_id,))
+    db.execute("COMMIT")
 
 
 def _transact(db: sqlite3.Connection, owed: Sequence[Arrived], steps: Sequence[_Step]) -> list[Any]:
@@ -235,18 +257,23 @@ def _forget(db: sqlite3.Connection, arrived: Arrived) -> None:
     db.executemany("INSERT OR IGNORE INTO answered (digest) VALUES (?)", digests)
 
 
-def _insert(db: sqlite3.Connection, one: Arrived, now: float) -> bool:
+def _insert(db: sqlite3.Connection, one: Arrived, now: float, seal: Seal) -> bool:
     if db.execute("SELECT 1 FROM answered WHERE digest = ?", (one.digest,)).fetchone():
         return False
     cursor = db.execute(
         "INSERT OR IGNORE INTO inbox (platform, key, question, person, content, work, answer, received_at, expires_at,"
         " attempts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
         (
-            *(one.platform, one.key, one.question, one.person, one.update, one.work, one.answer),
-            *(now, one.expires_at),
+            *(one.platform, one.key, one.question, one.person, seal.text(one.update, "content"), one.work),
+            *(seal.text(one.answer, "answer"), now, one.expires_at),
         ),
     )
     return cursor.rowcount == 1
+
+
+def _opened(kept: Kept, seal: Seal) -> Kept:
+    update, answer = seal.open_text(kept.update, "content"), seal.open_text(kept.answer, "answer")
+    return replace(kept, update=update, answer=answer)
 
 
 def _wipe(db: sqlite3.Connection) -> None:

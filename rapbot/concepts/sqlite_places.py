@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
@@ -10,6 +11,7 @@ from typing import Any, Protocol
 import aiosqlite
 
 from rapbot.concepts.places import SharedConcept
+from rapbot.concepts.sealing import Seal
 from rapbot.errors import ConceptError, Gone
 from rapbot.i18n import _, mark
 
@@ -19,6 +21,9 @@ OWNER_OF = "COALESCE((SELECT owner_no FROM identities WHERE id = ?1), (SELECT no
 
 class Connections(Protocol):
     """What of `SqliteConceptStore` is used here."""
+
+    @property
+    def seal(self) -> Seal: ...
 
     async def fetch(self, statement: str, parameters: Sequence[Any] = ()) -> list[Sequence[Any]]: ...
 
@@ -35,7 +40,7 @@ class SqlitePlaces:
         rows = await self._database.fetch(
             "SELECT concept_id, person, person_name FROM shares WHERE chat = ? ORDER BY concept_id", (chat,)
         )
-        return tuple(SharedConcept(*row) for row in rows)
+        return tuple(self._opened(row) for row in rows)
 
     async def shared_by(self, person: str) -> tuple[tuple[str, SharedConcept], ...]:
         rows = await self._database.fetch(
@@ -43,7 +48,7 @@ class SqlitePlaces:
             f" WHERE owner_no = {OWNER_OF} ORDER BY chat, concept_id",
             (person,),
         )
-        return tuple((str(chat), SharedConcept(*share)) for chat, *share in rows)
+        return tuple((str(chat), self._opened(share)) for chat, *share in rows)
 
     async def share(self, chat: str, shared: SharedConcept) -> None:
         async with self._database.transaction() as db:
@@ -54,8 +59,12 @@ class SqlitePlaces:
                 raise Gone(mark("concept"))
             await db.execute(
                 "INSERT OR REPLACE INTO shares VALUES (?, ?, ?, ?)",
-                (chat, shared.concept_id, shared.person, shared.person_name),
+                (chat, shared.concept_id, shared.person, self._database.seal.text(shared.person_name, "person_name")),
             )
+
+    def _opened(self, row: Sequence[Any]) -> SharedConcept:
+        concept_id, person, name = row
+        return SharedConcept(concept_id, person, self._database.seal.open_text(name, "person_name"))
 
     async def unshare(self, chat: str, person: str, concept_id: int | None = None) -> tuple[int, ...]:
         # A linked account may take back what the other account of the same person shared here.
@@ -67,6 +76,8 @@ class SqlitePlaces:
             rows = await db.execute_fetchall(
                 f"DELETE FROM shares WHERE {mine} RETURNING concept_id", (person, chat, concept_id)
             )
+            if rows:
+                await _leave_traces(db)
         return tuple(int(row[0]) for row in rows)
 
     async def close_chat(self, chat: str) -> None:
@@ -74,9 +85,18 @@ class SqlitePlaces:
             await db.execute("DELETE FROM shares WHERE chat = ?", (chat,))
             await db.execute("DELETE FROM chats WHERE id = ?", (chat,))
             await db.execute("DELETE FROM face_refusals WHERE chat = ?", (_digest(chat),))
+            await _leave_traces(db)
+
+    async def known_chats(self, platform: str) -> tuple[str, ...]:
+        rows = await self._database.fetch("SELECT chat FROM shares UNION SELECT id FROM chats ORDER BY 1")
+        return tuple(str(chat) for (chat,) in rows if chat.startswith(f"{platform}:"))
 
     async def move_chat(self, old: str, new: str) -> None:
         async with self._database.transaction() as db:
+            await db.execute(
+                "UPDATE OR REPLACE face_refusals SET chat = ?, keyed = COALESCE(keyed, chat) WHERE chat = ?",
+                (_digest(new), _digest(old)),
+            )
             await db.execute("UPDATE OR REPLACE shares SET chat = ? WHERE chat = ?", (new, old))
             await db.execute("UPDATE OR REPLACE chats SET id = ? WHERE id = ?", (new, old))
 
@@ -90,28 +110,25 @@ class SqlitePlaces:
 
     async def unwanted_faces(self, chat: str) -> tuple[bytes, ...]:
         rows = await self._database.fetch("SELECT key FROM face_refusals WHERE chat = ?", (_digest(chat),))
-        return tuple(bytes(row[0]) for row in rows)
+        return tuple(self._database.seal.open_blob(bytes(row[0]), "face") for row in rows)
 
     async def refuse_face(self, chat: str, person: str, key: bytes) -> None:
         group = _digest(chat)
         async with self._database.transaction() as db:
+            await _forget_refusals(db, [person], group)
             await db.execute(
-                "INSERT OR REPLACE INTO face_refusals VALUES (?, ?, ?)", (group, _digest(person, group), key)
+                "INSERT INTO face_refusals (chat, person, key) VALUES (?, ?, ?)",
+                (group, _digest(person, group), self._database.seal.blob(key, "face")),
             )
 
     async def withdraw_refusal(self, chat: str, person: str) -> bool:
-        group = _digest(chat)
         async with self._database.transaction() as db:
-            cursor = await db.execute(
-                "DELETE FROM face_refusals WHERE chat = ? AND person = ?", (group, _digest(person, group))
-            )
-            return cursor.rowcount > 0
+            return await _forget_refusals(db, [person], _digest(chat))
 
     async def refused_faces(self, person: str) -> tuple[tuple[str, bytes], ...]:
-        rows = await self._database.fetch("SELECT chat, person, key FROM face_refusals ORDER BY chat")
-        return tuple(
-            (bytes(group).hex(), bytes(key)) for group, who, key in rows if bytes(who) == _digest(person, bytes(group))
-        )
+        rows = await self._database.fetch("SELECT chat, COALESCE(keyed, chat), person, key FROM face_refusals")
+        mine = [(chat, key) for chat, keyed, who, key in rows if who == _digest(person, keyed)]
+        return tuple((chat.hex(), self._database.seal.open_blob(key, "face")) for chat, key in sorted(mine))
 
     async def identities(self, person: str) -> tuple[str, ...]:
         rows = await self._database.fetch(
@@ -148,7 +165,9 @@ class SqlitePlaces:
             )
             if both:
                 raise ConceptError(
-                    _("Both of your accounts know {name}. Rename or forget one of them first.").format(name=both[0][0])
+                    _("Both of your accounts know {name}. Rename or forget one of them first.").format(
+                        name=self._database.seal.open_text(both[0][0], "name")
+                    )
                 )
             await _move(db, mine, into, "1")
             # Whoever was linked to this account comes along.
@@ -165,14 +184,34 @@ class SqlitePlaces:
             for account in leaving:
                 await db.execute("DELETE FROM identities WHERE id = ?", (account,))
                 await _move(db, shared, await _memory(db, account), "taught_by = ?3", account)
+            if leaving:
+                await _leave_traces(db)
         return bool(leaving)
 
 
 async def forget_refusals(db: aiosqlite.Connection, people: Sequence[str]) -> None:
     """Delete what these people refused, in every group."""
     for (group,) in await _rows(db, "SELECT DISTINCT chat FROM face_refusals"):
-        for person in people:
-            await db.execute("DELETE FROM face_refusals WHERE chat = ? AND person = ?", (group, _digest(person, group)))
+        await _forget_refusals(db, people, group)
+
+
+async def _forget_refusals(db: aiosqlite.Connection, people: Sequence[str], group: bytes) -> bool:
+    """In this group (its digest), also what was refused before it got its present id. False: there was nothing."""
+    keys = await _rows(db, "SELECT DISTINCT COALESCE(keyed, chat) FROM face_refusals WHERE chat = ?", group)
+    gone = 0
+    for person, (key,) in itertools.product(people, keys):
+        cursor = await db.execute(
+            "DELETE FROM face_refusals WHERE chat = ? AND person = ?", (group, _digest(person, key))
+        )
+        gone += cursor.rowcount
+    if gone:
+        await _leave_traces(db)
+    return gone > 0
+
+
+async def _leave_traces(db: aiosqlite.Connection) -> None:
+    """What this transaction deletes must not survive in the bytes of the file (`SqliteConceptStore._wipe_traces`)."""
+    await db.execute("UPDATE counters SET value = 1 WHERE name = 'traces'")
 
 
 def _digest(name: str, group: bytes = b"") -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ import aiosqlite
 
 from rapbot.concepts.concept import Avatar, Concept, Role
 from rapbot.concepts.faiss_bytes import write_flat_index
+from rapbot.concepts.sealing import PLAIN, Seal
 from rapbot.concepts.sqlite_places import OWNER_OF
 from rapbot.concepts.store import Collection, KeyTable
 from rapbot.concepts.visible import Card, FaceRow, IndexRow
@@ -63,16 +64,18 @@ async def read_rows(db: aiosqlite.Connection, owner_no: int, revision: int, enco
     return CollectionRows(revision, tuple(concepts), tuple(avatars), tuple(keys), tuple(faces))
 
 
-async def read_concept(db: aiosqlite.Connection, owner: str, concept_id: int) -> Concept | None:
+async def read_concept(db: aiosqlite.Connection, owner: str, concept_id: int, seal: Seal = PLAIN) -> Concept | None:
     rows = tuple(await db.execute_fetchall(f"{_CONCEPT} WHERE id = ?", (concept_id,)))
     if not rows:
         return None
     avatars = await db.execute_fetchall(f"{_AVATAR} WHERE concept_id = ? ORDER BY id", (concept_id,))
-    return _concept(owner, rows[0], tuple(map(_avatar, avatars)))
+    return _concept(owner, _opened(rows[0], seal), tuple(map(_avatar, avatars)))
 
 
-def collection(owner: str, rows: CollectionRows, encoders: Sequence[str]) -> Collection:
+def collection(owner: str, rows: CollectionRows, encoders: Sequence[str], seal: Seal = PLAIN) -> Collection:
     """Pure work on rows: some milliseconds for a thousand concepts, so the store does it off the event loop."""
+    if seal.key_id:
+        rows = _all_opened(rows, seal)
     cards = tuple(Card._make((*row[:4], None, row[6])) for row in rows.concepts)
     # A stranger has no rows at all, and still a table of each encoder.
     found = rows.keys or ((),) * len(encoders)
@@ -86,6 +89,22 @@ def collection(owner: str, rows: CollectionRows, encoders: Sequence[str]) -> Col
         make,
         tuple(FaceRow(avatar, concept, key, bool(no)) for avatar, concept, key, no in rows.faces),
     )
+
+
+def _all_opened(rows: CollectionRows, seal: Seal) -> CollectionRows:
+    return replace(
+        rows,
+        concepts=tuple(_opened(row, seal) for row in rows.concepts),
+        keys=tuple(tuple((avatar, seal.open_blob(key, "key")) for avatar, key in table) for table in rows.keys),
+        faces=tuple((avatar, concept, seal.open_blob(key, "face"), no) for avatar, concept, key, no in rows.faces),
+    )
+
+
+def _opened(row: Row, seal: Seal) -> Row:
+    """A row of `_CONCEPT`."""
+    number, name, category, info, created, updated, traits = row
+    words = (seal.open_text(name, "name"), seal.open_text(category, "category"), seal.open_text(info, "info"))
+    return (number, *words, created, updated, seal.open_text(traits, "traits"))
 
 
 def _maker(owner: str, concepts: Iterable[Row], avatars: Iterable[Row]) -> Callable[[int], Concept]:
