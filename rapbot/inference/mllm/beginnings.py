@@ -7,6 +7,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
+from rapbot.inference.mllm.kv_cache import cache_in
+
 _KEPT = 8
 """Beginnings kept; one of 50 tokens takes 40 MB in a 13B model (bfloat16)."""
 WORTH_IT = 8
@@ -31,7 +33,7 @@ class Beginnings:
         if key not in self._kept:
             ids = torch.tensor([list(tokens)], device=self._model.device)
             made = self._model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=True, logits_to_keep=1)
-            self._kept[key] = made.past_key_values
+            self._kept[key] = cache_in(made)
             if len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)

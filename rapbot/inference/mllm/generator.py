@@ -16,6 +16,7 @@ from rapbot.inference.mllm.decoding import Decode, Draft, decoder
 from rapbot.inference.mllm.encoding import Encoded, PromptEncoder, pictures_by_row, side_by_side
 from rapbot.inference.mllm.families import GENERIC, find_family
 from rapbot.inference.mllm.frames import boxes_in_photo
+from rapbot.inference.mllm.kv_cache import cache_argument
 from rapbot.inference.mllm.scoring import answer_likelihoods
 from rapbot.inference.prompt import RAP, SEEING
 from rapbot.inference.seams import Listener, Prompt
@@ -169,7 +170,8 @@ class SeeingGenerator:
 
         settings = self._settings(max_new_tokens=max(draft.left for draft in written))
         follow = StoppingCriteriaList([_following(written, ends)])
-        self._model.generate(**inputs, past_key_values=cache, generation_config=settings, stopping_criteria=follow)
+        known = cache_argument(self._model, cache)
+        self._model.generate(**inputs, **known, generation_config=settings, stopping_criteria=follow)
 
     def _shared(self, rows: Sequence[Encoded]) -> int:
         """How many tokens of the beginning need not be read again."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 from rapbot.inference.mllm.decoding import Draft
-from rapbot.inference.mllm.kv_cache import make_room
+from rapbot.inference.mllm.kv_cache import cache_argument, cache_in, make_room
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +26,7 @@ def write(model: Any, inputs: dict[str, Tensor], drafts: Sequence[Draft], ends: 
 
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
     made, positions = _read(model, inputs, cache)
-    cache = made.past_key_values
+    cache = cache_in(made)
     make_room(cache)
     length, most = ids.shape[1], max(draft.left for draft in drafts)
     # Without padding no mask is needed, and attention is faster.
@@ -51,9 +51,9 @@ def write(model: Any, inputs: dict[str, Tensor], drafts: Sequence[Draft], ends: 
             input_ids=tokens[:, None],
             attention_mask=None if seen is None else seen[:, :length],
             position_ids=positions,
-            past_key_values=cache,
             use_cache=True,
             return_dict=True,
+            **cache_argument(model, cache),
         )
 
 
@@ -63,7 +63,7 @@ def _read(model: Any, inputs: dict[str, Tensor], cache: Any) -> tuple[Any, Tenso
     Which positions and which of `inputs` a model takes, it says itself, by the two methods that `generate` asks too.
     """
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
-    known = {} if cache is None else {"past_key_values": cache}
+    known = cache_argument(model, cache)
     positions: Tensor = model._prepare_position_ids_for_generation(ids, {**inputs, **known})
     given = {name: value for name, value in inputs.items() if name not in ("input_ids", "attention_mask")}
     prepared = model.prepare_inputs_for_generation(

@@ -6,6 +6,7 @@ the layer itself, and the more rows are written together, the more.
 
 from __future__ import annotations
 
+import inspect
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,24 @@ if TYPE_CHECKING:
 
 _ROOM = 64
 """Tokens that a layer gets room for at a time."""
+
+
+def cache_argument(model: Any, past: Any) -> dict[str, Any]:
+    """`past` (None: nothing) as the argument that the model takes it by: "cache" since transformers 5.24."""
+    if past is None:
+        return {}
+    return {_argument(type(model)): past}
+
+
+def cache_in(made: Any) -> Any:
+    """The keys and values that came with a model's output, under either name."""
+    new = getattr(made, "cache", None)
+    return made.past_key_values if new is None else new
+
+
+@cache
+def _argument(kind: Any) -> str:
+    return "cache" if "cache" in inspect.signature(kind.forward).parameters else "past_key_values"
 
 
 def make_room(past: Any) -> None:

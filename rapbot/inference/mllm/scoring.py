@@ -6,6 +6,8 @@ import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from rapbot.inference.mllm.kv_cache import cache_argument, cache_in
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -19,7 +21,7 @@ def answer_likelihoods(model: Any, inputs: dict[str, Tensor], answers: Sequence[
     import torch
 
     read = model(**inputs, use_cache=True, logits_to_keep=1)
-    cache, first = read.past_key_values, read.logits[:, -1].float().log_softmax(-1)
+    cache, first = cache_in(read), read.logits[:, -1].float().log_softmax(-1)
     start, likelihoods = inputs["input_ids"].shape[1], []
     position = _next_position(model, start)
     for at in range(0, len(answers), rows):
@@ -35,9 +37,9 @@ def answer_likelihoods(model: Any, inputs: dict[str, Tensor], answers: Sequence[
             more = model(
                 input_ids=padded[:, :-1],
                 attention_mask=padded.new_ones((len(part), start + longest - 1)),
-                past_key_values=copied,
                 position_ids=_shaped(model, positions, len(part)),
                 use_cache=True,
+                **cache_argument(model, copied),
             )
             chances = more.logits.float().log_softmax(-1).gather(2, padded[:, 1:, None])[:, :, 0]
             each = torch.cat((each, chances), dim=1)
