@@ -15,7 +15,7 @@ from rapbot.config import Settings
 from rapbot.conversation import AnswerRecord, ChatContext, Conversations
 from rapbot.errors import ConceptError, Gone, NameUnknown, PhotoError, RapbotError, TextError
 from rapbot.i18n import _
-from rapbot.inference.job import Answer, AvatarPicture, Job, Task, Turn
+from rapbot.inference.job import Answer, AvatarPicture, Job, Scene, Task, Turn
 from rapbot.inference.queue import JobQueue
 from rapbot.messages import Action, Actor, Chat, Photo, ProgressListener, Reply, Request, Sighting
 from rapbot.phrases import why_sentences, without_brackets
@@ -103,6 +103,14 @@ class Answering:
         """Who was seen in that answer, as far as they may still be named; no model is asked."""
         record = self.record(actor, answer_id)
         return _still_visible(record, await self._visibility.of(actor, record.chat))
+
+    async def showable(self, actor: Actor, photo: Photo) -> bytes | None:
+        """The photo as JPEG without metadata, decoded where decoding may fail: in the worker."""
+        try:
+            job = self.job(actor, Task.EXPLAIN, photo=photo.data, scene=Scene(0, 0))
+            return (await self._queue.submit(job)).picture
+        except RapbotError:
+            return None
 
     async def look_again(self, actor: Actor, chat: Chat, photo: Photo, answer_id: str) -> None:
         """Make what *Why?* and *Wrong?* need anew from the photo: answers are kept in memory only."""

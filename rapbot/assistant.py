@@ -364,6 +364,10 @@ class Assistant:
         """Whether *Why?* and *Wrong?* can speak about this answer without its photo being fetched again."""
         return self._conversations.answer(answer_id, actor.id) is not None
 
+    async def showable(self, actor: Actor, photo: Photo) -> bytes | None:
+        """JPEG of a photo that only its sender saw, without its metadata; None where it cannot be read."""
+        return await self._answering.showable(actor, photo)
+
     async def look_again(self, actor: Actor, chat: Chat, photo: Photo, answer_id: str) -> None:
         """After a restart: make what *Why?* and *Wrong?* need anew from the photo."""
         await self._answering.look_again(actor, chat, photo, answer_id)

@@ -5,7 +5,6 @@ Nothing here changes process-wide settings of Pillow, so any number of threads m
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from PIL.Image import Image, Resampling, Transpose, fromarray, new
 from rapbot.errors import PhotoError
 from rapbot.i18n import mark
 from rapbot.messages import Box
+from rapbot.picture_files import bare_gif, bare_jpeg, bare_png, orientation, webp_canvas
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,7 @@ class PhotoLimits:
 
 NOT_A_PICTURE = mark("That is not a picture I can read. Send a JPEG, PNG, WebP, GIF, HEIC or AVIF file.")
 DAMAGED = mark("That picture is damaged or incomplete. Please send it again.")
+TOO_MUCH = mark("That picture needs more memory than I have. Please send a smaller one.")
 
 _WHITE = (255, 255, 255)
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
@@ -57,8 +58,8 @@ def open_photo(data: bytes, limits: PhotoLimits | None = None, max_side: int | N
     if len(data) > limits.max_bytes:
         raise PhotoError(f"That file has {len(data) / 2**20:.1f} MB; I take up to {limits.max_bytes / 2**20:g} MB.")
     with _damaged():
-        picture, orientation = _header(data)
-    _check_pixels(picture, limits)
+        picture, turn = _header(data, limits)
+    _check_pixels(*picture.size, limits)
     with _damaged():
         if max_side is not None:
             picture.draft(None, (max_side, max_side))  # JPEG only: decodes at 1/2, 1/4 or 1/8 of the size
@@ -66,8 +67,7 @@ def open_photo(data: bytes, limits: PhotoLimits | None = None, max_side: int | N
         plain = _rgb(picture)
         if max_side is not None:
             plain.thumbnail((max_side, max_side), Resampling.LANCZOS, reducing_gap=2.0)
-        turn = _UPRIGHT.get(orientation)
-        plain = plain if turn is None else plain.transpose(turn)
+        plain = plain if turn not in _UPRIGHT else plain.transpose(_UPRIGHT[turn])
     plain.info = {}
     return plain
 
@@ -94,13 +94,15 @@ def _damaged() -> Iterator[None]:
         yield
     except PhotoError:
         raise
+    except MemoryError as error:
+        raise PhotoError(TOO_MUCH) from error
     # Decoders raise anything for a damaged file: OSError, SyntaxError, ValueError, struct.error, KeyError, ...
     except Exception as error:
         raise PhotoError(DAMAGED) from error
 
 
-def _check_pixels(picture: Image, limits: PhotoLimits) -> None:
-    pixels = picture.width * picture.height
+def _check_pixels(width: int, height: int, limits: PhotoLimits) -> None:
+    pixels = width * height
     if pixels > limits.max_pixels:
         raise PhotoError(
             f"That picture has {pixels / 1e6:.0f} megapixels; I take up to {limits.max_pixels / 1e6:g}. "
@@ -108,70 +110,33 @@ def _check_pixels(picture: Image, limits: PhotoLimits) -> None:
         )
 
 
-def _header(data: bytes) -> tuple[ImageFile.ImageFile, int]:
+def _header(data: bytes, limits: PhotoLimits) -> tuple[ImageFile.ImageFile, int]:
     """(the picture, not decoded yet; its EXIF orientation).
 
     The reader is chosen by the first bytes and called directly: `Image.open` would warn about large pictures through
     the process-wide `warnings` module before the size can be checked, and may pick one of forty other formats.
     """
-    picture: ImageFile.ImageFile
     if data.startswith(b"\xff\xd8\xff"):
-        exif, bare = _without_app1(data)
-        return JpegImagePlugin.JpegImageFile(BytesIO(bare)), _orientation(exif)
+        exif, bare = bare_jpeg(data)
+        return JpegImagePlugin.JpegImageFile(BytesIO(bare)), orientation(exif)
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        picture = PngImagePlugin.PngImageFile(BytesIO(data))
-    elif data.startswith((b"GIF87a", b"GIF89a")):
-        return GifImagePlugin.GifImageFile(BytesIO(data)), 1
-    elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        picture = WebPImagePlugin.WebPImageFile(BytesIO(data))
-    elif data[4:8] == b"ftyp" and data[8:12] in (b"avif", b"avis"):
-        picture = AvifImagePlugin.AvifImageFile(BytesIO(data))
-    elif data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
+        exif, bare = bare_png(data)
+        return PngImagePlugin.PngImageFile(BytesIO(bare)), orientation(exif)
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        return GifImagePlugin.GifImageFile(BytesIO(bare_gif(data))), 1
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        _check_pixels(*webp_canvas(data), limits)
+        webp = WebPImagePlugin.WebPImageFile(BytesIO(data))
+        return webp, orientation(webp.info.get("exif", b""))
+    if data[4:8] == b"ftyp" and data[8:12] in (b"avif", b"avis"):
+        avif = AvifImagePlugin.AvifImageFile(BytesIO(data))
+        return avif, orientation(avif.info.get("exif", b""))
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
         from pillow_heif import HeifImageFile
 
         # libheif turns the picture upright itself; the EXIF tag is only a copy.
         return HeifImageFile(BytesIO(data)), 1  # type: ignore[no-untyped-call]
-    else:
-        raise PhotoError(NOT_A_PICTURE)
-    return picture, _orientation(picture.info.get("exif", b""))
-
-
-def _without_app1(data: bytes) -> tuple[bytes, bytes]:
-    """(EXIF, the JPEG without its APP1 segments): Pillow would parse EXIF on opening and warn about every oddity.
-
-    Source: ITU T.81, B.1.1.4: marker 0xFF 0xE1, two bytes of length (counting themselves), content.
-    """
-    exif = b""
-    kept = [data[:2]]
-    at = 2
-    # Up to start of scan (0xDA); whatever is not a plain segment is left to the decoder to judge.
-    while data[at : at + 1] == b"\xff" and at + 4 <= len(data) and 0xC0 <= data[at + 1] < 0xFF and data[at + 1] != 0xDA:
-        end = at + 2 + max(2, int.from_bytes(data[at + 2 : at + 4], "big"))
-        if data[at + 1] != 0xE1:
-            kept.append(data[at:end])
-        elif data[at + 4 : at + 10] == b"Exif\0\0":
-            exif = exif or data[at + 4 : end]
-        at = end
-    kept.append(data[at:])
-    return exif, b"".join(kept)
-
-
-def _orientation(exif: bytes) -> int:
-    """The orientation 1..8 in a block of EXIF; 1 (upright) when there is none or it makes no sense."""
-    tiff = exif.removeprefix(b"Exif\0\0")
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
-    if order is None:
-        return 1
-    try:
-        (at,) = struct.unpack_from(order + "I", tiff, 4)
-        (count,) = struct.unpack_from(order + "H", tiff, at)
-        for entry in range(count):
-            tag, kind, _, value = struct.unpack_from(order + "HHIH", tiff, at + 2 + 12 * entry)
-            if tag == 0x0112 and kind == 3:
-                return int(value)
-    except struct.error:  # it points outside of itself
-        pass
-    return 1
+    raise PhotoError(NOT_A_PICTURE)
 
 
 def _rgb(picture: Image) -> Image:

@@ -6,11 +6,12 @@ import io
 import zipfile
 
 import pytest
+from PIL import Image
 
 from rapbot.commands import COMMANDS
 from tests.discord_house import CAT, House, house, peer
 from tests.peers.discord import DiscordPeer
-from tests.pictures import cat_elsewhere_jpeg, coffee, jpeg
+from tests.pictures import cat_elsewhere_jpeg, coffee
 
 __all__ = ["house", "peer"]
 
@@ -47,9 +48,16 @@ async def test_on_a_server_the_awaited_photo_comes_with_a_mention(house: House) 
 
 async def test_a_question_with_a_photo_shows_the_photo_that_only_the_asker_saw(house: House) -> None:
     ann, dm = house.person()
-    answer = await house.call(dm, ann, "ask", question="What is on the table?", photo=("cup.jpg", jpeg(coffee())))
+    place = Image.Exif()
+    place[0x010E] = "52.2297 N 21.0122 E"
+    photo = io.BytesIO()
+    coffee().save(photo, "JPEG", exif=place)
+    assert b"52.2297" in photo.getvalue()
+    answer = await house.call(dm, ann, "ask", question="What is on the table?", photo=("cup.jpg", photo.getvalue()))
     assert answer.text
-    assert len(answer.attachments) == 1
+    [shown] = answer.attachments
+    assert shown.data.startswith(b"\xff\xd8")
+    assert b"52.2297" not in shown.data
 
 
 async def test_caption_and_describe_and_find_by_name_speak_of_the_last_photo(house: House) -> None:

@@ -1,4 +1,4 @@
-"""The pictures of messages: which attachments are some, their bytes, and what may be shown of them again."""
+"""The pictures of messages: which attachments are some, and their bytes."""
 
 from __future__ import annotations
 
@@ -13,15 +13,13 @@ from rapbot.config import LimitSettings
 from rapbot.errors import PhotoError
 from rapbot.i18n import _
 from rapbot.messages import Photo
-from rapbot.photos import NOT_A_PICTURE, PhotoLimits, open_photo, to_jpeg
+from rapbot.photos import NOT_A_PICTURE
 
 MOST = 10
 _READABLE = frozenset({"jpeg", "jpg", "pjpeg", "jfif", "png", "apng", "webp", "gif", "heic", "heif", "avif"})
 _PAUSES = (0.2, 1.0, 0.0)
 """Seconds after each failed try; the library itself tries files only once."""
 _PATIENCE_S = 60.0
-_SHOWN_SIDE = 2048
-"""Pixels of the longer side of a picture that is shown again."""
 
 
 def is_picture(attachment: discord.Attachment) -> bool:
@@ -67,16 +65,3 @@ async def _load(file: discord.Attachment) -> Photo:
         except (discord.HTTPException, aiohttp.ClientError, TimeoutError):
             await asyncio.sleep(pause)
     raise PhotoError(_("Discord does not hand me that photo right now. Please try again in a moment."))
-
-
-async def showable(photo: Photo, limits: LimitSettings) -> bytes | None:
-    """A JPEG of a photo that only its sender saw, without its metadata; None where it cannot be read."""
-    allowed = PhotoLimits(int(limits.photo_megabytes * 1_000_000), int(limits.photo_megapixels * 1_000_000))
-
-    def shown() -> bytes:
-        return to_jpeg(open_photo(photo.data, allowed, _SHOWN_SIDE), _SHOWN_SIDE)
-
-    try:
-        return await asyncio.to_thread(shown)
-    except PhotoError:
-        return None

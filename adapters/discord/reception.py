@@ -14,7 +14,7 @@ from adapters.delivery import Channel, Shown, Turns, Work, sentence
 from adapters.desk import Desk
 from adapters.discord.channel import InteractionChannel, Sent
 from adapters.discord.keeping import described
-from adapters.discord.pictures import chosen, load, showable
+from adapters.discord.pictures import chosen, load
 from adapters.discord.places import Members, People, chat_of_interaction, present
 from adapters.intake import Undelivered
 from adapters.recent import Recent
@@ -117,7 +117,7 @@ class Reception:
             if shown.pictures or not photos:
                 return shown
             # Nobody saw the photo of a slash command: the answer shows it, and its buttons find it there again.
-            pictures = [await showable(photo, limits) for photo in photos]
+            pictures = [await self.assistant.showable(actor, photo) for photo in photos]
             return replace(shown, pictures=tuple(picture for picture in pictures if picture is not None))
 
         await self.interaction(interaction, work, private=private)

@@ -19,6 +19,7 @@ from rapbot.errors import ConfigError, InferenceError, PhotoError, RapbotError
 from rapbot.i18n import mark
 from rapbot.inference.avatars import choose_avatar_box
 from rapbot.inference.clothes import outfits
+from rapbot.inference.decoding import Decoder
 from rapbot.inference.drawing import draw_candidates, draw_sightings
 from rapbot.inference.eyes import Eyes, Seen, cut
 from rapbot.inference.illustrating import Illustrator, with_boxes
@@ -32,7 +33,7 @@ from rapbot.inference.serving import Failure
 from rapbot.inference.specs import AdapterSpec
 from rapbot.inference.writing import JobListener, Material, write_answers
 from rapbot.messages import WHOLE, Stage
-from rapbot.photos import PhotoLimits, open_photo, to_avatar_jpeg
+from rapbot.photos import PhotoLimits, to_avatar_jpeg
 
 Report = Callable[[Sequence[str], Stage], None]
 """Told which jobs reached which stage."""
@@ -98,9 +99,10 @@ class _Work:
 class RapPipeline:
     """All model work of the worker process. Not thread-safe: one batch at a time."""
 
-    def __init__(self, models: Models, limits: PhotoLimits) -> None:
+    def __init__(self, models: Models, limits: PhotoLimits, decode_seconds: float | None = None) -> None:
+        """`decode_seconds`: what a photo may take before the process ends itself (inference/decoding.py)."""
         self._models = models
-        self._limits = limits
+        self._decoder = Decoder(limits, decode_seconds)
         loaded: list[Models | Former] = [models, *([models.former] if models.former else [])]
         self._spaces = {
             one.encoder.name: _Space(one.encoder, Eyes(one.detector, one.encoder), one.rules) for one in loaded
@@ -194,7 +196,7 @@ class RapPipeline:
         work.perception = self._seen.get(job.photo, self._looked_for(job))
         shown = job.picture or job.outfits or self._models.generator.sees
         if work.perception is None or shown or job.task in (Task.ENCODE, Task.EXPLAIN):
-            work.picture = open_photo(job.photo, self._limits, max_side=1600)
+            work.picture = self._decoder.open(job.photo, max_side=1600)
 
     def _looked_for(self, job: Job) -> bytes:
         """What the same photo is looked at for: another index, faces too, other words to look for is another look."""
@@ -273,7 +275,7 @@ class RapPipeline:
         with _timed([work], "encode"):
             for row, jpeg in enumerate(work.job.stored):
                 with suppress(PhotoError):
-                    keys[row] = encoder.encode_avatar(open_photo(jpeg, self._limits))
+                    keys[row] = encoder.encode_avatar(self._decoder.open(jpeg))
         return Answer(work.job.id, keys=keys.tobytes())
 
     def _encode_avatar(self, work: _Work) -> Answer:

@@ -107,6 +107,7 @@ def load_pipeline(start: WorkerStart) -> RapPipeline:
 
     Raises ConfigError, ExtraMissing, WeightsError.
     """
+    from rapbot.inference import decoding
     from rapbot.inference.loading import load_detector, load_encoder, load_generator
     from rapbot.inference.meeting import FaceEyes
     from rapbot.inference.pipeline import Models, RapPipeline
@@ -132,7 +133,7 @@ def load_pipeline(start: WorkerStart) -> RapPipeline:
         judge=profile.judge,
         faces=FaceEyes(start.weights_dir, profile.faces, runtime),
     )
-    return RapPipeline(models, PhotoLimits(start.max_bytes, start.max_pixels))
+    return RapPipeline(models, PhotoLimits(start.max_bytes, start.max_pixels), decoding.SECONDS)
 
 
 def _load_former(former: FormerEncoder, runtime: Runtime, detector: Detector) -> Former:
