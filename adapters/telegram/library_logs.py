@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from rapbot.logs import get_logger
 
 _log = get_logger(__name__)
-_LIBRARIES = ("telegram", "aiohttp", "tornado")
+_LIBRARIES = ("telegram", "aiohttp")
 
 
 class _KindAndPlace(logging.Handler):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -22,6 +21,7 @@ from adapters.telegram.menu import publish
 from adapters.telegram.pacing import Pacing
 from adapters.telegram.receiving import ALLOWED_UPDATES, Receiver
 from adapters.telegram.requests import AiohttpRequest
+from adapters.telegram.webhook import Webhook, taking_calls
 from rapbot.assistant import Assistant
 from rapbot.config import Settings, TelegramSettings
 from rapbot.errors import ConfigError
@@ -124,23 +124,27 @@ async def _connect(app: App) -> None:
 @asynccontextmanager
 async def _listening(app: App, settings: TelegramSettings) -> AsyncIterator[asyncio.Task[Any]]:
     """Updates arrive. The task that is given ends only when Telegram takes the token no more."""
-    assert app.updater is not None
     await app.start()
     try:
-        try:
-            if settings.webhook_url:
-                lost = await _start_webhook(app, settings)
-            else:
-                lost = await _start_polling(app)
-        except InvalidToken:
-            raise ConfigError(_WRONG_TOKEN) from None
-        try:
+        async with _webhook(app, settings) if settings.webhook_url else _polling(app) as lost:
             yield lost
-        finally:
-            with suppress(InvalidToken):  # what polling ended with
-                await app.updater.stop()
     finally:
         await app.stop()  # hands on what is already here
+
+
+@asynccontextmanager
+async def _polling(app: App) -> AsyncIterator[asyncio.Task[Any]]:
+    assert app.updater is not None
+    try:
+        try:
+            lost = await _start_polling(app)
+        except InvalidToken:
+            raise ConfigError(_WRONG_TOKEN) from None
+        yield lost
+    finally:
+        if app.updater.running:
+            with suppress(InvalidToken):  # what polling ended with
+                await app.updater.stop()
 
 
 async def _start_polling(app: App) -> asyncio.Task[Any]:
@@ -159,24 +163,22 @@ def _poll_failed(error: TelegramError) -> None:
     _log.warning("no updates", error=type(error.__cause__ or error).__name__)
 
 
-async def _start_webhook(app: App, settings: TelegramSettings) -> asyncio.Task[Any]:
-    assert app.updater is not None
+@asynccontextmanager
+async def _webhook(app: App, settings: TelegramSettings) -> AsyncIterator[asyncio.Task[Any]]:
     secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else secrets.token_urlsafe(32)
     hide(secret)
     listening = listen(
         settings.webhook_listen, settings.webhook_port, "The webhook", "Choose another telegram.webhook_port."
     )
-    try:
-        await app.updater.start_webhook(
-            unix=listening,  # any socket; bound here, so that a port in use is told in one sentence
-            url_path=re.escape(urlsplit(settings.webhook_url).path),
-            webhook_url=settings.webhook_url,
-            secret_token=secret,
-            allowed_updates=ALLOWED_UPDATES,
-        )
-    except BaseException as error:
-        listening.close()
-        if not isinstance(error, BadRequest):
-            raise
-        raise ConfigError(f"Telegram does not accept telegram.webhook_url: {error.message}.") from None
-    return asyncio.create_task(asyncio.Event().wait(), name="webhook")
+    async with taking_calls(Webhook(app, secret), listening, urlsplit(settings.webhook_url).path):
+        try:
+            await app.bot.set_webhook(settings.webhook_url, secret_token=secret, allowed_updates=ALLOWED_UPDATES)
+        except InvalidToken:
+            raise ConfigError(_WRONG_TOKEN) from None
+        except BadRequest as error:
+            raise ConfigError(f"Telegram does not accept telegram.webhook_url: {error.message}.") from None
+        never = asyncio.create_task(asyncio.Event().wait(), name="webhook")
+        try:
+            yield never
+        finally:
+            never.cancel()
