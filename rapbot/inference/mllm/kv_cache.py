@@ -21,7 +21,8 @@ def cache_argument(model: Any, past: Any) -> dict[str, Any]:
     """`past` (None: nothing) as the argument that the model takes it by: "cache" since transformers 5.24."""
     if past is None:
         return {}
-    return {_argument(type(model)): past}
+    kind: Any = type(model)
+    return {_argument(kind): past}
 
 
 def cache_in(made: Any) -> Any:
