@@ -48,7 +48,7 @@ class Shown:
     text: str
     pictures: tuple[bytes, ...] = ()
     buttons: tuple[tuple[Button, ...], ...] = ()
-    file: tuple[str, bytes] | None = None
+    files: tuple[tuple[str, bytes], ...] = ()
     """(file name, content)"""
     private: bool = False
     """Meant for the person alone: ephemeral where the platform can."""

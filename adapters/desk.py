@@ -6,6 +6,8 @@ need in `Button.data`, so they still work after a restart.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rapidfuzz import fuzz, process
 
 from adapters.cards import Cards
@@ -52,6 +54,19 @@ class Desk:
         role = self._assistant.access.role(request.actor, request.chat, admin=request.admin)
         if not may(role, request.chat.kind, _kind_of(name)):
             return None if unasked else _refusal(role, request, name)
+        late = await self._assistant.retention.seen(request.actor, request.chat)
+        shown = await self._answered(request, name, rest, listener, unasked)
+        return self._with_notice(shown, request.actor, late) if shown is not None else None
+
+    def _with_notice(self, shown: Shown, actor: Actor, late: str) -> Shown:
+        if not late:
+            return shown
+        self._assistant.retention.told(actor)
+        return replace(shown, text=f"{shown.text}\n\n{late}")
+
+    async def _answered(
+        self, request: Request, name: str, rest: str, listener: ProgressListener | None, unasked: bool
+    ) -> Shown | None:
         if (done := await self._assistant.done_before(request.actor)) is not None:
             return self._shown(done, request.actor, private=name in PRIVATE_COMMANDS)
         if unasked:
@@ -99,10 +114,11 @@ class Desk:
             if press.kind == "mode":
                 raise ConceptError(_("Only an administrator of this group may change that."))
             raise ConceptError(_("I don't answer here."))
+        late = await self._assistant.retention.seen(actor, chat)
         if (done := await self._assistant.done_before(actor)) is not None:
             return self._shown(done, actor, private=True)
         try:
-            return await self._press(press, actor, chat, photo, admin)
+            return self._with_notice(await self._press(press, actor, chat, photo, admin), actor, late)
         except ValueError as error:  # people can send what no button of ours carries
             raise ConceptError(_("I don't know that button any more.")) from error
 
@@ -209,7 +225,7 @@ class Desk:
         rows = self._album_buttons(reply, actor) if reply.parts else (self._buttons(reply, actor),)
         awaits = "photo" if reply.awaits_photo else ""
         return Shown(
-            reply.text, pictures, tuple(row for row in rows if row), reply.file, private=private, awaits=awaits
+            reply.text, pictures, tuple(row for row in rows if row), reply.files, private=private, awaits=awaits
         )
 
     def _buttons(self, reply: Reply, actor: Actor) -> tuple[Button, ...]:

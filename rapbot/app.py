@@ -74,7 +74,7 @@ async def running(
         reencoding = Reencoding(store, worker, queue, settings.worker.deadline_s)
         if models and background:
             await started.enter_async_context(reencoding.in_background())
-        assistant = Assistant(store, store.places, IndexCache(store), queue, conversations, settings)
+        assistant = Assistant(store, store.places, IndexCache(store), queue, conversations, settings, store.visits)
         yield App(settings, assistant, worker, queue, store, conversations, reencoding)
 
 
@@ -130,6 +130,11 @@ async def serve(
     ):
         serving.enter_context(adapters_follow_config(app.worker, reload or (lambda: settings)))
         settle()
+        if not settings.retention.days:
+            await app.store.visits.clear()
+        expiring = asyncio.create_task(app.assistant.retention.keep_sweeping(), name="retention")
+        serving.push_async_callback(asyncio.wait, [expiring])
+        serving.callback(expiring.cancel)
         try:
             async with asyncio.TaskGroup() as platforms:
                 for start in starts:

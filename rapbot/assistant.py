@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +31,7 @@ from rapbot.concepts.store import (
     Undo,
 )
 from rapbot.concepts.visibility import Visibility
+from rapbot.concepts.visits import VisitStore
 from rapbot.config import Settings
 from rapbot.conversation import Conversations, Draft
 from rapbot.errors import ConceptError, InferenceError, NameTaken, NameUnknown, TextError
@@ -42,6 +44,7 @@ from rapbot.messages import WHOLE, Action, Actor, Box, Chat, Photo, ProgressList
 from rapbot.people import People, asks_to_agree, the_one
 from rapbot.phrases import card_sentence, undone_sentence
 from rapbot.policy import Access
+from rapbot.retention import Retention
 
 _FIELDS = {"name": "new_name", "category": "category", "info": "info"}
 """Field of a card -> argument of `Assistant.edit`."""
@@ -62,10 +65,12 @@ class Assistant:
         queue: JobQueue,
         conversations: Conversations,
         settings: Settings,
+        visits: VisitStore | None = None,
     ) -> None:
         visibility = Visibility(indexes, places, settings.people)
         self.groups = Groups(places, visibility, conversations)
         self.accounts = Accounts(places)
+        self.retention = Retention(visits, self.erase, settings)
         self._visibility = visibility
         self._answering = Answering(visibility, store, queue, conversations, settings)
         self.people = People(store, places, self._find_faces, settings)
@@ -76,6 +81,8 @@ class Assistant:
         self._conversations = conversations
         self._settings = settings
         self._limits = ConceptLimits.of(settings.limits)
+        self._erased: dict[str, int] = {}
+        """How often people deleted everything in this run: what was begun before that is not kept."""
 
     @property
     def access(self) -> Access:
@@ -83,9 +90,8 @@ class Assistant:
         return Access(frozenset(self._settings.access.allow), frozenset(self._settings.access.block))
 
     @property
-    def context_minutes(self) -> float:
-        """How long the last photo of a chat is held in memory, in minutes."""
-        return self._settings.chat.context_minutes
+    def settings(self) -> Settings:
+        return self._settings
 
     # -- what was taught ------------------------------------------------------------------------------------
 
@@ -263,7 +269,10 @@ class Assistant:
         accounts = await self.accounts.all_of(actor.id)
         known = await self.concepts(actor)
         await self._store.write(actor.id, EraseOwner())
+        if (update := handling()) is not None:
+            await update.inbox.forget(accounts, update.arrived)
         for account in accounts:
+            self._erased[account] = self._erased.get(account, 0) + 1
             self._indexes.drop(account)
             self._visibility.drop(account)
             self._conversations.erase(account)
@@ -271,6 +280,13 @@ class Assistant:
         for concept in known:  # other people's conversations may have met them in a group
             self._conversations.forget_concept(concept.id)
         return Reply(_("Everything I kept about you is deleted."))
+
+    async def about(self, actor: Actor) -> dict[str, list[dict[str, Any]]]:
+        """Every row that is kept about a person, by table; what waits in the inbox, when a chat's message asks."""
+        kept = await self._places.about(actor.id)
+        update = handling()
+        people = await self.accounts.all_of(actor.id)
+        return {**kept, "inbox": await update.inbox.about(people) if update is not None else []}
 
     async def done_before(self, actor: Actor) -> Reply | None:
         """What the message at work changed before a crash, as it is now; None: nothing, so it is to be done."""
@@ -428,7 +444,10 @@ class Assistant:
         job = self._answering.job(
             actor, Task.ENCODE, photo=photo, category=category, box=box, picture=False, faces=faces
         )
+        erased = self._erased.get(actor.id)
         encoded = (await self._queue.submit(job, listener)).avatar
+        if self._erased.get(actor.id) != erased:
+            raise ConceptError(_("You deleted everything meanwhile, so I keep nothing of that."))
         if encoded is None:
             raise InferenceError(_("I could not look at that photo. Please try another one."))
         key = np.frombuffer(encoded.key, np.float32)

@@ -21,7 +21,7 @@ from rapbot.inference.drawing import draw_numbers
 from rapbot.messages import Action, ChatKind, Photo, ProgressListener, Reply, Request
 from rapbot.people import WhichFace
 from rapbot.phrases import card_sentence, privacy_sentences
-from rapbot.transfer import export_zip
+from rapbot.transfer import export_zips
 
 
 class Where(StrEnum):
@@ -258,12 +258,14 @@ async def _unlink(assistant: Assistant, request: Request, rest: str, listener: P
 
 
 async def _privacy(assistant: Assistant, request: Request, rest: str, listener: ProgressListener | None) -> Reply:
-    return Reply(privacy_sentences(assistant.context_minutes))
+    return Reply(privacy_sentences(assistant.settings))
 
 
 async def _mydata(assistant: Assistant, request: Request, rest: str, listener: ProgressListener | None) -> Reply:
-    data = await export_zip(assistant, request.actor)
-    return Reply(_("This is everything I keep about you: cards, photos, shares and links."), file=("rapbot.zip", data))
+    zips = await export_zips(assistant, request.actor)
+    names = ["rapbot.zip"] if len(zips) == 1 else [f"rapbot-{n}-of-{len(zips)}.zip" for n in range(1, len(zips) + 1)]
+    said = _("This is everything I keep about you. The cards and photos can be taught again: rapbot import FILE")
+    return Reply(said, files=tuple(zip(names, zips, strict=True)))
 
 
 async def _forget_me(assistant: Assistant, request: Request, rest: str, listener: ProgressListener | None) -> Reply:

@@ -215,6 +215,21 @@ class EncryptionSettings(_Section):
         return _secret(self.key, self.key_file, "file of the encryption key")
 
 
+class RetentionSettings(_Section):
+    """When what somebody taught expires because they do not come any more."""
+
+    days: int = Field(0, ge=0)
+    """Without a word from them; 0: never."""
+    warn_days: int = Field(14, ge=1)
+    """So many days before that they are told."""
+
+    @model_validator(mode="after")
+    def _warned_in_time(self) -> RetentionSettings:
+        if self.days and self.warn_days >= self.days:
+            raise ValueError("warn_days must be less than days")
+        return self
+
+
 class InboxSettings(_Section):
     """Messages that wait for their answer, kept on disk."""
 
@@ -246,6 +261,7 @@ class Settings(BaseSettings):
     discord: DiscordSettings = DiscordSettings()
     inbox: InboxSettings = InboxSettings()
     encryption: EncryptionSettings = EncryptionSettings()
+    retention: RetentionSettings = RetentionSettings()
 
     @property
     def database(self) -> Path:

@@ -68,6 +68,10 @@ class Groups:
         if gone := await self._places.unshare(chat.id, person):
             self._withdraw(person, gone)
 
+    async def known(self, platform: str) -> tuple[str, ...]:
+        """Ids of the groups of this platform of which something is kept: adapters check that the bot is still there."""
+        return await self._places.known_chats(platform)
+
     async def close(self, chat: Chat) -> None:
         """The bot was removed from the group: nothing is kept about it."""
         shares = await self._places.shares(chat.id)
@@ -86,6 +90,7 @@ class Groups:
         return PhotoMode(kept) if kept in set(PhotoMode) else PhotoMode.ADDRESSED
 
     async def set_mode(self, chat: Chat, mode: PhotoMode) -> None:
+        _only_where_i_am(chat, "settings")
         await self._places.set_photo_mode(chat.id, mode)
 
     def _withdraw(self, person: str, concepts: tuple[int, ...]) -> None:
@@ -93,6 +98,11 @@ class Groups:
         self._visibility.drop(person)
         for concept_id in concepts:
             self._conversations.forget_concept(concept_id, but=person)
+
+
+def _only_where_i_am(chat: Chat, command: str) -> None:
+    if not chat.member:
+        raise ConceptError(_("/{name} is for groups: send it in a group where I am a member.").format(name=command))
 
 
 def _refuse_private(chat: Chat) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +69,14 @@ class Inbox(Protocol):
     async def done(self, arrived: Arrived) -> None:
         """It is answered, and with it all of the same `work`: nothing but digests is kept. To be called any number of
         times. Never raises; what fails is tried again, and what is cancelled is written all the same."""
+        ...
+
+    async def about(self, people: Sequence[str]) -> list[dict[str, Any]]:
+        """Everything that waits of these people (ids as in `Actor.id`): its columns. Raises StoreError."""
+        ...
+
+    async def forget(self, people: Sequence[str], but: Arrived) -> None:
+        """Nothing of these people waits any more, except `but`, which is being answered. Raises StoreError."""
         ...
 
     async def waiting(self, platform: str) -> list[Kept]:

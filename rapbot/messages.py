@@ -33,6 +33,8 @@ class Chat:
 
     id: str
     kind: ChatKind = ChatKind.PRIVATE
+    member: bool = True
+    """Of a group: the bot is in it itself, so it learns who leaves and when it is removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,7 @@ class Reply:
     """Seconds per stage."""
     awaits_photo: bool = False
     """The next photo of this person in this chat is taken for what was just said."""
-    file: tuple[str, bytes] | None = None
-    """(name, content) of something to download."""
+    files: tuple[tuple[str, bytes], ...] = ()
+    """(name, content) of what is to be downloaded."""
     parts: tuple[Reply, ...] = ()
     """Of an album: the reply to each photo, in order; `text` is what is said about the whole."""

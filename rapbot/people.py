@@ -114,7 +114,7 @@ class People:
         face = the_one(await self._find_faces(actor, photo.data))
         if face is None:
             raise ConceptError(_("Please send a photo that shows your face alone, and clearly."))
-        await self._places.refuse_face(chat.id, actor.id, face.key)
+        await self._places.refuse_face(chat.id, actor.id, face.key, known=chat.member)
         return Reply(
             _(
                 "Nobody's card names that face in this group any more. I keep a key of it, and nothing else;"

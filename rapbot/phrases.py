@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 
 from rapbot.concepts.concept import Concept
+from rapbot.concepts.kept import SAYS, Kind
 from rapbot.concepts.store import Undone, UndoneKind
+from rapbot.config import Settings
 from rapbot.conversation import AnswerRecord
 from rapbot.i18n import _
 from rapbot.inference.job import Job
+from rapbot.inference.planning import plan
 
 
 def without_brackets(text: str, job: Job) -> str:
@@ -64,17 +67,48 @@ def why_sentences(record: AnswerRecord, names: dict[int, str], most: int = 8) ->
     return "\n".join(lines) if lines else _("I compared nothing: you have not taught me anything yet.")
 
 
-def privacy_sentences(minutes: float) -> str:
-    """What is kept, where and how long; `minutes`: how long a photo is held in memory for follow-up questions."""
-    return _(
-        "What I keep: for each thing you teach me its name, its kind, what you wrote about it, the photos you taught it"
-        " with (scaled down, without place or camera data), where in the photo it was, and numbers computed from them"
-        " to recognise it. Of people who agreed, numbers computed from their face. If you share something: with which"
-        " group, and your display name there. If you link accounts: that they are linked. If you said"
-        " /dontrecognise me: numbers computed from your face, for that group alone. All of it lies in one file on the"
-        " computer that runs me, until you delete it.\n"
-        "What I don't keep: photos you send for an answer. The last one stays in memory for {minutes:.0f} minutes at"
-        " most, so that you can ask about it, and is never written to disk. My logs hold ids and times, no texts, names"
-        " or photos.\n"
-        "/mydata sends you everything, /forget NAME deletes one thing, /forgetme deletes it all, at once and for good."
-    ).format(minutes=minutes)
+def privacy_sentences(settings: Settings) -> str:
+    """What is kept, where and how long, as this program is configured."""
+    expires = settings.retention.days > 0
+    kept = [_(words) for kind, words in SAYS.items() if kind is not Kind.VISIT or expires]
+    lines = [_("What I keep, on the computer that runs me:"), *(f"• {one}" for one in kept)]
+    facts = {
+        "hours": settings.inbox.hours,
+        "minutes": settings.chat.context_minutes,
+        "days": settings.retention.days,
+        "warned": settings.retention.warn_days,
+    }
+    lines.append(
+        _(
+            "How long: until you delete it, or until I have not heard from you for {days} days; {warned} days before"
+            " that I warn you."
+        )
+        if expires
+        else _("How long: until you delete it.")
+    )
+    lines.append(
+        _("It is encrypted on disk; whoever runs me has the key.")
+        if settings.encryption.secret()
+        else _("Whoever runs me can read it.")
+    )
+    lines.append(
+        _("If they make backups, what you delete is in those until they are deleted; it does not come back from there.")
+    )
+    if plan(settings).generator.kind == "openai":
+        lines.append(
+            _("Photos and cards are also sent to a model on another server, which whoever runs me has chosen.")
+        )
+    lines.append(
+        _(
+            "What I don't keep: photos you send for an answer. The last one stays in memory for {minutes:.0f} minutes"
+            " at most, so that you can ask about it, and is never written to disk. My logs hold ids and times, no"
+            " texts, names or photos."
+        )
+    )
+    lines.append(
+        _(
+            "/mydata sends you everything, /forget NAME deletes one thing, /forgetme deletes it all, at once and for"
+            " good."
+        )
+    )
+    return "\n".join(lines).format(**facts)

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -65,24 +66,60 @@ async def export_database(assistant: Assistant, owner: str, to: Path) -> int:
     return len(entries)
 
 
-async def export_zip(assistant: Assistant, actor: Actor) -> bytes:
-    """Everything kept about a person: cards and photos in the RAP format, and account.json with shares, links, the
-    keys (base64 of float32) of the faces that are recognised, and of those that groups may not name.
+async def export_zips(assistant: Assistant, actor: Actor) -> list[bytes]:
+    """Everything kept about a person, in as many zips as chats take; each is a RAP database that an import reads.
 
-    An import takes no key from it: whoever is taught anew has to agree anew, and refuses in a group by being there.
+    Beside the cards and photos: keys/AVATAR-ENCODER.f32, the numbers (float32, little-endian) by which each photo is
+    recognised; and in the first zip account.json, what is shared, linked, refused and recognised, and kept.json, every
+    other row as it is kept, with what waits in the inbox. An import takes no key: whoever is taught anew agrees anew.
     """
-    entries = [await _entry(assistant, actor, concept) for concept in await assistant.concepts(actor)]
-    account = {
+    kept = await assistant.about(actor)
+    keys: dict[int, dict[str, bytes]] = {}
+    for row in kept["keys"]:
+        name = f"keys/{row['avatar_id']}-{row['encoder_no']}.f32"
+        keys.setdefault(row["avatar_id"], {})[name] = row.pop("key")
+    for row in kept["photos"]:
+        del row["jpeg"]  # lies in avatars/
+    parts = [_Part()]
+    for concept in await assistant.concepts(actor):
+        entry = await _entry(assistant, actor, concept)
+        mine = [data for avatar in concept.avatars for data in keys.get(avatar.id, {}).items()]
+        size = sum(map(len, (*entry.images, *entry.counterexamples, *dict(mine).values())))  # type: ignore[arg-type]
+        if parts[-1].size + size > _PART_BYTES and parts[-1].entries:
+            parts.append(_Part())
+        parts[-1].entries.append(entry)
+        parts[-1].more.update(mine)
+        parts[-1].size += size
+    parts[0].more["account.json"] = _json(await _account(assistant, actor))
+    parts[0].more["kept.json"] = _json(kept)
+    return [await asyncio.to_thread(rap_zip, part.entries, part.more) for part in parts]
+
+
+_PART_BYTES = 8 * 10**6
+"""Discord takes files of 10 MiB, with what is around them."""
+
+
+@dataclass(slots=True)
+class _Part:
+    entries: list[RapEntry] = field(default_factory=list)
+    more: dict[str, bytes] = field(default_factory=dict)
+    size: int = 0
+
+
+async def _account(assistant: Assistant, actor: Actor) -> dict[str, Any]:
+    return {
         "accounts": list(await assistant.accounts.all_of(actor.id)),
-        "faces": [{"name": name, "key": base64.b64encode(key).decode()} for name, key in await assistant.faces(actor)],
-        "dontrecognise": [
-            {"group": group, "key": base64.b64encode(key).decode()}
-            for group, key in await assistant.people.refused(actor)
-        ],
+        "faces": [{"name": name, "key": key} for name, key in await assistant.faces(actor)],
+        "dontrecognise": [{"group": group, "key": key} for group, key in await assistant.people.refused(actor)],
         "shared": [{"group": chat, "name": name, "as": shown} for chat, name, shown in await assistant.shared(actor)],
     }
-    more = {"account.json": json.dumps(account, ensure_ascii=False, indent=2).encode()}
-    return await asyncio.to_thread(rap_zip, entries, more)
+
+
+def _json(value: Any) -> bytes:
+    """Bytes in it become base64."""
+    return json.dumps(
+        value, ensure_ascii=False, indent=2, default=lambda data: base64.b64encode(data).decode()
+    ).encode()
 
 
 async def _entry(assistant: Assistant, actor: Actor, concept: Concept) -> RapEntry:

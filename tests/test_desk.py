@@ -198,9 +198,9 @@ async def test_my_data_is_a_file_that_import_reads(owner: Person, tmp_path: Path
 
     shown = await owner.says("/mydata")
     assert shown.private
-    assert shown.file is not None
-    (tmp_path / shown.file[0]).write_bytes(shown.file[1])
-    (entry,) = read_rap_database(tmp_path / shown.file[0])
+    ((name, data),) = shown.files
+    (tmp_path / name).write_bytes(data)
+    (entry,) = read_rap_database(tmp_path / name)
     assert (entry.name, entry.info) == ("Lala", "A ginger tabby cat. She loves cheese.")
 
 

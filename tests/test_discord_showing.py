@@ -60,7 +60,7 @@ def test_more_pictures_than_one_message_takes_follow_in_more() -> None:
 
 
 def test_a_file_that_discord_does_not_take_is_told_instead() -> None:
-    (part,) = parts(Shown("Your data.", file=("rapbot.zip", bytes(11_000_000))), LIMIT)
+    (part,) = parts(Shown("Your data.", files=(("rapbot.zip", bytes(11_000_000)),)), LIMIT)
     assert not part.files
     assert "9 MB" in part.content
 

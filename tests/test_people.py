@@ -321,7 +321,6 @@ async def test_what_is_kept_of_faces_is_exported_and_not_taken_over_by_an_import
 ) -> None:
     await eileen.says("/dontrecognise me", portrait(), group=True)
     mine = await eileen.says("/mydata")
-    assert mine.file is not None
     account = account_of(mine)
     (face,) = account["faces"]
     assert face["name"] == "Eileen"
@@ -334,7 +333,7 @@ async def test_what_is_kept_of_faces_is_exported_and_not_taken_over_by_an_import
     assert np.linalg.norm(key[:-1] - same[:-1]) < 0.1
     assert account_of(await ben.says("/mydata"))["dontrecognise"] == []
 
-    (tmp_path / "mine.zip").write_bytes(mine.file[1])
+    (tmp_path / "mine.zip").write_bytes(mine.files[0][1])
     await import_database(ben.app.assistant, ben.actor.id, tmp_path / "mine.zip", lambda entries, _: entries)
     assert [concept.name for concept in await ben.app.assistant.concepts(ben.actor)] == ["Eileen"]
     assert account_of(await ben.says("/mydata"))["faces"] == []
@@ -346,8 +345,7 @@ async def test_what_is_kept_of_faces_is_exported_and_not_taken_over_by_an_import
 
 
 def account_of(reply: Reply) -> dict[str, Any]:
-    assert reply.file is not None
-    with zipfile.ZipFile(io.BytesIO(reply.file[1])) as archive:
+    with zipfile.ZipFile(io.BytesIO(reply.files[0][1])) as archive:
         account: dict[str, Any] = json.loads(archive.read("account.json"))
     return account
 

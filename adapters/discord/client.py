@@ -101,6 +101,10 @@ class Client(discord.AutoShardedClient):
         except discord.HTTPException as error:  # the menu of the last start still stands
             _log.warning("commands not registered", status=error.status, code=error.code)
 
+    async def on_ready(self) -> None:
+        """Comes again after each break that was too long to be resumed."""
+        await self.reception.members.look_around()
+
     async def on_message(self, message: discord.Message) -> None:
         if self._receiving is not None:
             with to_the_end():

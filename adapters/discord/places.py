@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import Any
 
+import aiohttp
 import discord
 
 from adapters.recent import Recent
@@ -58,7 +59,7 @@ def chat_of_interaction(interaction: discord.Interaction[Any]) -> Chat:
     if interaction.guild_id is not None and present(interaction):
         return guild_chat(interaction.guild_id)
     kind = ChatKind.PRIVATE if present(interaction) else ChatKind.GROUP
-    return Chat(f"{PLATFORM}{interaction.channel_id}", kind)
+    return Chat(f"{PLATFORM}{interaction.channel_id}", kind, member=present(interaction))
 
 
 class People:
@@ -97,6 +98,17 @@ class Members:
         finally:
             if self._closing.get(chat.id) is closing:
                 del self._closing[chat.id]
+
+    async def look_around(self) -> None:
+        """At the start: of servers that removed us while we were not connected, nothing is kept."""
+        for chat_id in await self._groups.known(PLATFORM.rstrip(":")):
+            try:
+                await self._client.fetch_guild(int(chat_id.removeprefix(PLATFORM)), with_counts=False)
+            except (discord.NotFound, discord.Forbidden):
+                _log.info("removed while away", guild=chat_id)
+                await self.close(int(chat_id.removeprefix(PLATFORM)))
+            except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+                _log.info("server not checked", error=type(error).__name__)
 
     async def check(self, chat: Chat) -> None:
         """Takes what people who left shared out of the group. Raises Unsure."""

@@ -12,6 +12,7 @@ import discord
 from discord.backoff import ExponentialBackoff
 
 from adapters.discord.client import Client
+from adapters.discord.reaching import reaching
 from rapbot.assistant import Assistant
 from rapbot.config import Settings
 from rapbot.errors import ConfigError
@@ -88,7 +89,8 @@ async def _connected(client: Client, settings: Settings, ready: Callable[[str], 
     connecting = asyncio.create_task(_connect(client), name="discord")
     telling = asyncio.create_task(_tell(client, ready), name="discord ready")
     try:
-        await asyncio.shield(connecting)
+        with client.reception.assistant.retention.reaching("discord", reaching(client)):
+            await asyncio.shield(connecting)
     except asyncio.CancelledError:
         await client.stop_taking(settings.discord.grace_s)
         raise

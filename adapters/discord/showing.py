@@ -94,7 +94,7 @@ def _files(shown: Shown) -> list[tuple[str, bytes, str]]:
         (f"rapbot-{number}.jpg" if several else "rapbot.jpg", data, said)
         for number, data in enumerate(shown.pictures, 1)
     ]
-    return files if shown.file is None else [*files, (*shown.file, "")]
+    return [*files, *((name, data, "") for name, data in shown.files)]
 
 
 def _by_size(files: list[tuple[str, bytes, str]], most_bytes: int) -> list[tuple[tuple[str, bytes, str], ...]]:

@@ -84,6 +84,26 @@ class Members:
         await self._groups.close(group_of(change.chat.id))
         _log.info("group closed", chat=change.chat.id)
 
+    async def look_around(self) -> None:
+        """At the start: of groups that the bot was thrown out of while it was away, nothing is kept."""
+        for chat_id in await self._groups.known("telegram"):
+            number = int(chat_id.removeprefix("telegram:"))
+            try:
+                inside = _is_in(await self._bot.get_chat_member(number, self._bot.id))
+            except ChatMigrated as moved:
+                await self.moved(number, moved.new_chat_id)
+                continue
+            except Forbidden:
+                inside = False
+            except BadRequest as error:
+                inside = "chat not found" not in error.message.casefold()
+            except TelegramError as error:
+                _log.info("group not checked", error=type(error).__name__)
+                continue
+            if not inside:
+                await self._groups.close(group_of(number))
+                _log.info("group closed while away", chat=number)
+
     async def moved(self, old: int, new: int) -> None:
         await self._groups.move(group_of(old), group_of(new))
         _log.info("group moved", chat=new)

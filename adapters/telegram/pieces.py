@@ -59,12 +59,13 @@ def pieces_of(shown: Shown, *, group: bool) -> list[Piece]:
     """The messages for `shown`, in order; the last one may have buttons."""
     text = shown.text.strip()
     pieces = [Piece(_kind(picture), data=picture, name="picture.jpg") for picture in shown.pictures]
-    if shown.file is not None and len(shown.file[1]) > FILE_BYTES:
-        text = _("That file has {size:.0f} MB, and Telegram takes up to {limit:.0f} MB from me.").format(
-            size=len(shown.file[1]) / 1e6, limit=FILE_BYTES / 1e6
-        )
-    elif shown.file is not None:
-        pieces.append(Piece(Kind.FILE, data=shown.file[1], name=shown.file[0]))
+    for name, data in shown.files:
+        if len(data) > FILE_BYTES:
+            text = _("That file has {size:.0f} MB, and Telegram takes up to {limit:.0f} MB from me.").format(
+                size=len(data) / 1e6, limit=FILE_BYTES / 1e6
+            )
+        else:
+            pieces.append(Piece(Kind.FILE, data=data, name=name))
     if group:
         text = without_mentions(text)
     if len(pieces) == 1 and utf16_length(text) <= CAPTION_LIMIT:

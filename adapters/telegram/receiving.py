@@ -124,6 +124,13 @@ class Receiver:
             channel = TelegramChannel(self._bot, Place(message.chat.id, question=message.message_id))
             await channel.send(Shown(_(words)))
 
+    async def look_around(self) -> None:
+        """What changed while the bot was away, and Telegram does not tell any more."""
+        try:
+            await self._members.look_around()
+        except RapbotError as error:
+            _log.warning("groups not checked", error=type(error).__name__)
+
     async def finish(self, grace: float) -> None:
         """Let what runs end for at most `grace` seconds; then cancel it. To be called when no update comes any more."""
         await self._collecting.finish()

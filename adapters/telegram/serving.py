@@ -19,6 +19,7 @@ from adapters.telegram.keeping import KeepingBot, KeepingQueue
 from adapters.telegram.library_logs import only_kind_and_place
 from adapters.telegram.menu import publish
 from adapters.telegram.pacing import Pacing
+from adapters.telegram.reaching import reaching
 from adapters.telegram.receiving import ALLOWED_UPDATES, Receiver
 from adapters.telegram.requests import AiohttpRequest
 from adapters.telegram.webhook import Webhook, taking_calls
@@ -62,16 +63,21 @@ async def serve(
                 app.bot.keep_by(receiver.keep)
             await receiver.replay()
             app.add_handler(TypeHandler(Update, _handler(receiver)))
-            menu = asyncio.create_task(publish(app.bot), name="telegram menu")
+            beside = [
+                asyncio.create_task(publish(app.bot), name="telegram menu"),
+                asyncio.create_task(receiver.look_around(), name="telegram groups"),
+            ]
             try:
-                async with _listening(app, settings.telegram) as lost:
-                    if ready is not None:
-                        ready(f"Telegram: @{app.bot.username}")
-                    await asyncio.wait([lost])
-                    raise ConfigError(_WRONG_TOKEN)
+                with assistant.retention.reaching("telegram", reaching(app.bot)):
+                    async with _listening(app, settings.telegram) as lost:
+                        if ready is not None:
+                            ready(f"Telegram: @{app.bot.username}")
+                        await asyncio.wait([lost])
+                        raise ConfigError(_WRONG_TOKEN)
             finally:
-                menu.cancel()
-                await asyncio.wait([menu])
+                for task in beside:
+                    task.cancel()
+                await asyncio.wait(beside)
                 await receiver.finish(settings.telegram.grace_s)
         finally:
             if not app.running:  # else it was cut off while it stopped

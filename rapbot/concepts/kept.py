@@ -7,6 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from rapbot.i18n import mark
+
 
 class Kind(StrEnum):
     """What a column tells about people."""
@@ -35,6 +37,33 @@ class Kind(StrEnum):
     """Digests of messages that were answered: they name nobody."""
     PROGRAM = "program"
     """The program's own bookkeeping: tells nothing about anybody."""
+
+
+SAYS: dict[Kind, str] = {
+    Kind.CARD: mark(
+        "of everything you teach me: its name, its kind, what you wrote about it (also how that was before your last"
+        " change), what a model noted to tell it from others, when that was and from which account"
+    ),
+    Kind.PHOTO: mark(
+        "the photos you taught it with (scaled down, without place or camera data), and where in the photo it was"
+    ),
+    Kind.KEY: mark("numbers computed from these photos, to recognise it"),
+    Kind.FACE: mark("of people who agreed: numbers computed from their face, and when they agreed"),
+    Kind.SHARE: mark("what you share: with which group, and your display name there"),
+    Kind.REFUSAL: mark(
+        "if you said /dontrecognise me: numbers computed from your face, for that group alone, until you take it back"
+        " or I am removed from the group"
+    ),
+    Kind.ACCOUNT: mark("the id of your account; which accounts you linked, and for ten minutes a code to link one"),
+    Kind.VISIT: mark("when you wrote to me last, and your language"),
+    Kind.GROUP: mark("of a group: its id, and which photos I caption there"),
+    Kind.WAITING: mark(
+        "your messages (not their photos) until they are answered, at most {hours:.0f} hours; a second later they are"
+        " wiped"
+    ),
+    Kind.DONE: mark("of answered messages a digest that names nobody, so that none is answered twice"),
+}
+"""What `/privacy` says about each kind, in the order in which it says it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,11 @@ class PlaceStore(Protocol):
         """Face keys (float32[F]) of those who do not want to be recognised in this group."""
         ...
 
-    async def refuse_face(self, chat: str, person: str, key: bytes) -> None:
-        """`person` does not want this face to be recognised here; a new refusal takes the place of an older one."""
+    async def refuse_face(self, chat: str, person: str, key: bytes, *, known: bool = True) -> None:
+        """`person` does not want this face to be recognised here; a new refusal takes the place of an older one.
+
+        `known`: the group is one of `known_chats` from now on, so that the refusal goes when the bot does.
+        """
         ...
 
     async def withdraw_refusal(self, chat: str, person: str) -> bool:
@@ -62,6 +65,10 @@ class PlaceStore(Protocol):
 
     async def refused_faces(self, person: str) -> tuple[tuple[str, bytes], ...]:
         """(group, face key) of what this person refused; the group is a hash (hex), its id is kept nowhere."""
+        ...
+
+    async def about(self, person: str) -> dict[str, list[dict[str, Any]]]:
+        """Everything that is kept about this person and all linked accounts: rows by table, as they are, readable."""
         ...
 
     async def identities(self, person: str) -> tuple[str, ...]:

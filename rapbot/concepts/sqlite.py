@@ -26,6 +26,7 @@ from rapbot.concepts.sqlite_errors import make_private_file, store_errors
 from rapbot.concepts.sqlite_places import OWNER_OF, SqlitePlaces
 from rapbot.concepts.sqlite_rows import CollectionRows, Row, collection, current_revision, read_concept, read_rows
 from rapbot.concepts.sqlite_sealing import check_seal, claim
+from rapbot.concepts.sqlite_visits import SqliteVisits
 from rapbot.concepts.store import Applied, Change, Changed, Collection, EraseOwner, ReplaceKeys
 from rapbot.errors import Gone
 from rapbot.i18n import mark
@@ -138,6 +139,11 @@ class SqliteConceptStore:
     def places(self) -> SqlitePlaces:
         """Groups and linked accounts, in the same file."""
         return SqlitePlaces(self)
+
+    @property
+    def visits(self) -> SqliteVisits:
+        """When people were here last, in the same file."""
+        return SqliteVisits(self)
 
     @property
     def encodings(self) -> SqliteEncodings:

@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rapbot.concepts.kept import INBOX
 from rapbot.concepts.sealing import PLAIN, Seal, fits
 from rapbot.concepts.sqlite_errors import explained, make_private_file
 from rapbot.concepts.sqlite_sealing import SEALING
@@ -41,6 +42,9 @@ CREATE INDEX inbox_questions ON inbox (platform, question);
 CREATE TABLE answered (no INTEGER PRIMARY KEY AUTOINCREMENT, digest BLOB NOT NULL UNIQUE) STRICT;
 PRAGMA user_version = 1;
 """
+
+_OF_PERSON = "substr(platform, 1, instr(platform, ':') - 1) = ? AND person = ?"
+"""Of somebody's id on any bot of their platform."""
 
 Result = TypeVar("Result")
 _Step = Callable[[sqlite3.Connection], Any]
@@ -126,6 +130,30 @@ class SqliteInbox:
         self._owed.append(arrived)
         with suppress(StoreError):
             await self._do(lambda db: None)  # every transaction begins with what is owed
+
+    async def about(self, people: Sequence[str]) -> list[dict[str, Any]]:
+        names = tuple(INBOX["inbox"])
+
+        def read(db: sqlite3.Connection) -> list[dict[str, Any]]:
+            chosen = f"SELECT {', '.join(names)} FROM inbox WHERE {_OF_PERSON} ORDER BY no"
+            rows = [row for person in people for row in db.execute(chosen, person.split(":", 1))]
+            return [dict(zip(names, row, strict=True)) for row in rows]
+
+        rows: list[dict[str, Any]] = await self._do(read)
+        for row in rows:
+            row |= {name: self._seal.open_text(row[name], name) for name in ("content", "answer")}
+        return rows
+
+    async def forget(self, people: Sequence[str], but: Arrived) -> None:
+        def erase(db: sqlite3.Connection) -> None:
+            for person in people:
+                query = f"SELECT platform, key FROM inbox WHERE {_OF_PERSON}"
+                for platform, key in db.execute(query, person.split(":", 1)).fetchall():
+                    if (platform, key) != (but.platform, but.key):
+                        _forget(db, replace(but, platform=platform, key=key, work=""))
+
+        await self._do(erase)
+        self._soiled.set()
 
     async def waiting(self, platform: str) -> list[Kept]:
         def read(db: sqlite3.Connection) -> list[Kept]:

@@ -12,6 +12,7 @@ import aiosqlite
 
 from rapbot.concepts.places import SharedConcept
 from rapbot.concepts.sealing import Seal
+from rapbot.concepts.sqlite_person import rows_about
 from rapbot.errors import ConceptError, Gone
 from rapbot.i18n import _, mark
 
@@ -112,10 +113,12 @@ class SqlitePlaces:
         rows = await self._database.fetch("SELECT key FROM face_refusals WHERE chat = ?", (_digest(chat),))
         return tuple(self._database.seal.open_blob(bytes(row[0]), "face") for row in rows)
 
-    async def refuse_face(self, chat: str, person: str, key: bytes) -> None:
+    async def refuse_face(self, chat: str, person: str, key: bytes, *, known: bool = True) -> None:
         group = _digest(chat)
         async with self._database.transaction() as db:
             await _forget_refusals(db, [person], group)
+            if known:
+                await db.execute("INSERT OR IGNORE INTO chats VALUES (?, 'addressed')", (chat,))
             await db.execute(
                 "INSERT INTO face_refusals (chat, person, key) VALUES (?, ?, ?)",
                 (group, _digest(person, group), self._database.seal.blob(key, "face")),
@@ -129,6 +132,13 @@ class SqlitePlaces:
         rows = await self._database.fetch("SELECT chat, COALESCE(keyed, chat), person, key FROM face_refusals")
         mine = [(chat, key) for chat, keyed, who, key in rows if who == _digest(person, keyed)]
         return tuple((chat.hex(), self._database.seal.open_blob(key, "face")) for chat, key in sorted(mine))
+
+    async def about(self, person: str) -> dict[str, list[dict[str, Any]]]:
+        rows = await self._database.fetch(f"SELECT {OWNER_OF}", (person,))
+        kept = await rows_about(self._database.fetch, rows[0][0], self._database.seal)
+        people = await self.identities(person)
+        refused = [(chat, key) for one in people for chat, key in await self.refused_faces(one)]
+        return {**kept, "face_refusals": [{"chat": chat, "key": key} for chat, key in refused]}
 
     async def identities(self, person: str) -> tuple[str, ...]:
         rows = await self._database.fetch(
