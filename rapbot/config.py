@@ -34,6 +34,8 @@ ProfileName = Literal[
     "server",
 ]
 """Of `inference.profiles.PROFILES`; named here as well so that a typing error is told at once."""
+SHORTEST_PASSWORD = 8
+"""Characters: at five tries a minute nobody guesses them."""
 _FREE = "models.adapters."
 """Below it every name is allowed."""
 
@@ -72,6 +74,22 @@ class WebSettings(_Section):
     host: str = "127.0.0.1"
     port: int = Field(default=7860, ge=0, le=65535)
     open_browser: bool = True
+    password: SecretStr | None = None
+    """Asked once for each browser; without one the page answers to this machine only."""
+    password_file: Path | None = None
+
+    def secret(self) -> str:
+        """The password itself; empty: none. Raises ConfigError when its file cannot be read or it is too short."""
+        password = _secret(self.password, self.password_file, "file of the page's password")
+        if len(password) < SHORTEST_PASSWORD and (password or self.password_file is not None):
+            raise ConfigError(f"The page's password is too short: it needs {SHORTEST_PASSWORD} characters.")
+        return password
+
+    @model_validator(mode="after")
+    def _one_password(self) -> WebSettings:
+        if self.password is not None and self.password_file is not None:
+            raise ValueError("give password or password_file, not both")
+        return self
 
 
 class WorkerSettings(_Section):

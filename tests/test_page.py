@@ -233,7 +233,9 @@ async def test_only_this_page_may_use_the_program(server: Server, headers: dict[
 async def test_a_photo_above_the_limit_is_refused_and_leaves_nothing(server: Server) -> None:
     photo = b"\xff\xd8\xff" + bytes(21_000_000)
     async with httpx.AsyncClient(timeout=120) as client:
-        response = await client.post(server.url + "/gradio_api/upload", files={"files": ("big.jpg", photo)})
+        headers = {"Origin": server.url}
+        files = {"files": ("big.jpg", photo)}
+        response = await client.post(server.url + "/gradio_api/upload", files=files, headers=headers)
     assert response.status_code == 413
     assert server.pictures_on_disk() == []
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from adapters.web.bodies import Bodies
 from adapters.web.gate import Gate
 from adapters.web.markup import ago
 from adapters.web.shelf import PictureShelf, take_upload
@@ -18,7 +19,7 @@ def test_a_page_for_the_network_answers_to_addresses_but_not_to_foreign_names() 
 
     def refused(bound: str, host: str) -> bool:
         scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", host.encode())]}
-        return Gate(nothing, bound).refusal(scope) is not None
+        return Gate(nothing, bound, Bodies(1, Path())).refusal(scope) is not None
 
     assert not refused("0.0.0.0", "192.168.1.5:7860")
     assert not refused("0.0.0.0", "localhost:7860")

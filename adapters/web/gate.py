@@ -1,7 +1,8 @@
-"""Who may talk to the page: this machine's browser showing this page, and nobody else.
+"""Who may talk to the page: a browser showing this page (and knowing its password, where it has one), and nobody else.
 
 Any web site can make a browser send requests to 127.0.0.1, and a hostile name server can make its own name mean
-127.0.0.1. So every request must name a local Host, and one that a page made must come from this very page.
+127.0.0.1. So every request must name a local Host, and one that a page made must come from this very page. Only what
+the page itself asks for is there: gradio answers to some sixty paths.
 """
 
 from __future__ import annotations
@@ -12,9 +13,13 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from adapters.web import bodies
+from adapters.web.bodies import LOGIN, Bodies, again, whole
+from adapters.web.door import Door, form
+
 Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
+Message = bodies.Message
+Receive = bodies.Receive
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -40,12 +45,14 @@ _HEADERS = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
 )
-_UNUSED = (
-    *(f"/gradio_api/{part}" for part in ("call", "info", "openapi", "runs", "proxy", "mcp")),
-    "/monitoring",
-    "/manifest.json",
+_SAFE = frozenset({"GET", "HEAD"})
+_READ = frozenset(
+    {"/", "/config", "/theme.css", "/favicon.ico"}
+    | {f"/gradio_api/{part}" for part in ("queue/data", "upload_progress", "startup-events")}
 )
-"""What gradio offers to programs and this page does not need."""
+_READ_BELOW = ("/assets/", "/static/", "/pictures/", "/avatars/", "/gradio_api/heartbeat/", bodies.FILE)
+_SENT = frozenset({"/gradio_api/queue/join", "/gradio_api/cancel", "/gradio_api/reset", bodies.UPLOAD})
+"""What the page asks for, and what it sends. A test with a browser uses every part of it."""
 
 
 def is_loopback(host: str) -> bool:
@@ -66,10 +73,12 @@ def _is_address(host: str) -> bool:
 
 
 class Gate:
-    """ASGI middleware. `bound` is the address that the page listens on."""
+    """ASGI middleware. `bound` is the address that the page listens on; `door` its password."""
 
-    def __init__(self, app: Application, bound: str) -> None:
+    def __init__(self, app: Application, bound: str, bodies: Bodies, door: Door | None = None) -> None:
         self._app = app
+        self._bodies = bodies
+        self._door = door
         self._only_loopback = is_loopback(bound)
         self._names = {bound.lower(), socket.gethostname().lower()}
 
@@ -84,6 +93,22 @@ class Gate:
         if refusal is not None:
             await _refuse(send, *refusal)
             return
+        try:
+            if self._door is None or self._door.lets_in(_headers(scope).get(b"cookie", "")):
+                await self._pass(scope, receive, send)
+            else:
+                await self._ask(self._door, scope, receive, send)
+        except _Late:
+            await _refuse(send, 408, "That took too long to arrive.")
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """On to gradio, with a body of at most the size that this path takes."""
+        if scope["method"] not in _SAFE and scope["path"] != bodies.UPLOAD:
+            body = await _read(receive)
+            if self._bodies.names_foreign_file(body):
+                await _refuse(send, 403, "Only files that were sent to this page can be meant.")
+                return
+            receive = again(body, receive)
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -94,9 +119,25 @@ class Gate:
 
         await self._app(_uncompressed(scope), receive, guarded)
 
+    async def _ask(self, door: Door, scope: Scope, receive: Receive, send: Send) -> None:
+        """The password, instead of anything else."""
+        address = str((scope.get("client") or ("",))[0])
+        if scope["path"] == LOGIN and scope["method"] == "POST":
+            if wait := door.wait(address):
+                later = (b"retry-after", str(wait).encode())
+                await _refuse(send, 429, form(f"Too many tries. Wait {wait} seconds."), later)
+            elif (cookie := door.knock(address, await _read(receive))) is None:
+                await _refuse(send, 401, form("That is not the password."))
+            else:
+                await _refuse(send, 303, "", (b"location", b"/"), (b"set-cookie", cookie.encode()))
+        elif scope["path"] == "/" and scope["method"] == "GET":
+            await _refuse(send, 401, form())
+        else:
+            await _refuse(send, 401, "Please open the page and give its password.")
+
     def refusal(self, scope: Scope) -> tuple[int, str] | None:
         """(status, sentence) for a request that must not pass."""
-        headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = _headers(scope)
         host = headers.get(b"host", "")
         if not self._is_ours(_host_name(host)):
             return 403, "This page answers only under its own address."
@@ -107,9 +148,26 @@ class Gate:
         opens_page = headers.get(b"sec-fetch-mode") == "navigate" and scope["method"] == "GET" and scope["path"] == "/"
         if site not in ("none", "same-origin") and not opens_page:
             return 403, "Another web site may not use this page."
-        if scope["path"].startswith(_UNUSED):
+        if scope["method"] not in _SAFE and origin is None and site != "same-origin":
+            return 403, "Only this page may send something here."  # browsers say so with everything that they send
+        if not self._is_there(scope["method"], scope["path"]):
             return 404, "There is nothing here."
+        if scope["method"] not in _SAFE:
+            length = headers.get(b"content-length", "")
+            if b"transfer-encoding" in headers or not (length.isascii() and length.isdigit()):
+                return 411, "Say how long it is."
+            if int(length) > self._bodies.most(scope["path"]):
+                return 413, "That is too large."
         return None
+
+    def _is_there(self, method: str, path: str) -> bool:
+        if ".." in path.split("/") or "\\" in path or "\0" in path:
+            return False
+        if method not in _SAFE:
+            return method == "POST" and (path in _SENT or (path == LOGIN and self._door is not None))
+        if path.startswith(bodies.FILE):
+            return self._bodies.is_upload(path.removeprefix(bodies.FILE))
+        return path in _READ or path.startswith(_READ_BELOW)
 
     def _is_ours(self, name: str) -> bool:
         if is_loopback(name):
@@ -132,8 +190,26 @@ def _host_name(host: str) -> str:
         return ""
 
 
-async def _refuse(send: Send, status: int, sentence: str) -> None:
-    body = sentence.encode()
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode()), *_HEADERS]
+def _headers(scope: Scope) -> dict[bytes, str]:
+    return {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+class _Late(Exception):
+    """A body that did not arrive in time."""
+
+
+async def _read(receive: Receive) -> bytes:
+    try:
+        return await whole(receive)
+    except TimeoutError:
+        raise _Late from None
+
+
+async def _refuse(send: Send, status: int, body: str | bytes, *more: tuple[bytes, bytes]) -> None:
+    """A sentence, or a page (bytes)."""
+    kind = b"text/html; charset=utf-8" if isinstance(body, bytes) else b"text/plain; charset=utf-8"
+    body = body if isinstance(body, bytes) else body.encode()
+    told = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), (b"cache-control", b"no-store")]
+    headers = [*told, *more, *_HEADERS]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

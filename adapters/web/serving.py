@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.listening import listen
-from adapters.web.gate import Application, Gate
+from adapters.web.bodies import Bodies
+from adapters.web.door import Door
+from adapters.web.gate import Application, Gate, is_loopback
 from adapters.web.shelf import PictureShelf, media_type
 from adapters.web.tabs import Tabs
 from rapbot.assistant import Assistant
-from rapbot.config import Settings
-from rapbot.errors import RapbotError
+from rapbot.config import SHORTEST_PASSWORD, Settings
+from rapbot.errors import ConfigError, RapbotError
+from rapbot.logs import hide
 from rapbot.messages import Actor
 
 if TYPE_CHECKING:
@@ -35,6 +38,7 @@ _GRACE = 2
 async def serve(assistant: Assistant, settings: Settings, ready: Callable[[str], None] | None) -> None:
     import uvicorn
 
+    _refuse_open_house(settings)
     listening = listen(
         settings.web.host, settings.web.port, "The page", "Choose another with --port; 0 finds a free one."
     )
@@ -58,6 +62,17 @@ async def serve(assistant: Assistant, settings: Settings, ready: Callable[[str],
             finally:
                 server.should_exit = True
                 await asyncio.wait([serving])
+
+
+def _refuse_open_house(settings: Settings) -> None:
+    """Who reaches the page may see and change everything: other machines only with a password. Raises ConfigError."""
+    password = settings.web.secret()
+    hide(password)
+    if not password and not is_loopback(settings.web.host):
+        raise ConfigError(
+            f"The page would answer to everybody who reaches {settings.web.host}. Give it a web.password_file (at least"
+            f" {SHORTEST_PASSWORD} characters), or leave web.host at 127.0.0.1."
+        )
 
 
 @contextmanager
@@ -135,7 +150,9 @@ def _application(assistant: Assistant, settings: Settings, uploads: Path) -> App
         head=HEAD,
         app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
     )
-    return Gate(app, settings.web.host)
+    password = settings.web.secret()
+    allowed = Bodies(int(settings.limits.photo_megabytes * 1_000_000), uploads)
+    return Gate(app, settings.web.host, allowed, Door(password) if password else None)
 
 
 def _picture_routes(app: Any, assistant: Assistant, actor: Actor, shelf: PictureShelf) -> None:
