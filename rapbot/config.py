@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from rapidfuzz import fuzz, process
 
 from rapbot.errors import ConfigError
+from rapbot.secret_files import check_config, read_secret
 
 ENV_PREFIX = "RAPBOT_"
 CONFIG_VARIABLE = "RAPBOT_CONFIG"
@@ -43,10 +44,7 @@ _FREE = "models.adapters."
 def _secret(given: SecretStr | None, file: Path | None, what: str) -> str:
     if file is None:
         return given.get_secret_value().strip() if given else ""
-    try:
-        return file.expanduser().read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The {what} {file} cannot be read.") from error
+    return read_secret(file, what)
 
 
 class _Section(BaseModel):
@@ -336,6 +334,11 @@ def _refuse_unknown_variables() -> None:
             raise ConfigError(f"The environment variable {variable} means nothing to rapbot. Did you mean {found[0]}?")
 
 
+_SECRETS = frozenset(
+    {"telegram.token", "telegram.webhook_secret", "discord.token", "models.api_key", "web.password", "encryption.key"}
+)
+
+
 def find_config(explicit: Path | None = None) -> Path | None:
     """The file in use: `--config`, RAPBOT_CONFIG, ./config.toml, then the platform's configuration folder."""
     named = explicit or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
@@ -357,6 +360,7 @@ def load_settings(config: Path | None = None, **overrides: Any) -> Settings:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path} is not valid TOML: {error}") from error
         _refuse_unknown_keys(table, path)
+        check_config(path, secret=next((key for key in _flatten(table) if key in _SECRETS), ""))
     _refuse_unknown_variables()
     try:
         settings = Settings(**table)

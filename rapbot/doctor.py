@@ -225,6 +225,8 @@ def _worker(settings: Settings) -> str:
 def _page(settings: Settings) -> str:
     import socket
 
+    from adapters.web.gate import check_password
+
     with socket.socket() as probe:
         try:
             probe.bind((settings.web.host, settings.web.port))
@@ -232,7 +234,9 @@ def _page(settings: Settings) -> str:
             raise RapbotError(
                 f"port {settings.web.port} is taken (is rapbot already running?); try: rapbot web --port 0"
             ) from error
-    return f"http://{settings.web.host}:{settings.web.port} is free"
+    check_password(settings)
+    asked = "it asks for a password" if settings.web.secret() else "it answers to this machine only"
+    return f"http://{settings.web.host}:{settings.web.port} is free; {asked}"
 
 
 def _telegram(settings: Settings) -> str:
@@ -252,10 +256,7 @@ def _discord(settings: Settings) -> str:
 
 
 def _kept(platform: TelegramSettings | DiscordSettings, how: str) -> str:
-    """Who has a token is the bot: others on this machine must not read it."""
     path = platform.token_file.expanduser() if platform.token_file else None
-    if path is not None and sys.platform != "win32" and path.stat().st_mode & 0o077:
-        raise RapbotError(f"others on this machine may read {path}; run: chmod 600 {path}")
     return f"on, {how}; the token is {'in ' + str(path) if path else 'in the configuration or environment'}"
 
 

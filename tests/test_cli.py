@@ -103,6 +103,7 @@ def test_doctor_looks_at_the_tokens_and_never_shows_them(rapbot, tmp_path: Path)
     token.chmod(0o644)
     config = tmp_path / "config.toml"
     config.write_text(f'[telegram]\ntoken_file = "{token}"\n[discord]\ntoken = "not-a-token"\n')
+    config.chmod(0o600)
 
     def findings(status: int) -> dict[str, dict[str, object]]:
         done = rapbot("--config", str(config), "doctor", "--json", status=status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 from typing import get_args
@@ -144,6 +145,7 @@ def test_measured_thresholds_of_an_encoder_are_used(tmp_path: Path) -> None:
 def test_the_key_of_a_server_is_read_from_a_file_and_never_shown(tmp_path: Path) -> None:
     key = tmp_path / "key"
     key.write_text("sk-secret\n", encoding="utf-8")
+    key.chmod(0o600)
     file = tmp_path / "config.toml"
     file.write_text(f'profile = "server"\n[models]\nurl = "http://127.0.0.1:1/v1"\napi_key_file = "{key}"\n')
     spec = plan(load_settings(file)).generator
@@ -152,3 +154,62 @@ def test_the_key_of_a_server_is_read_from_a_file_and_never_shown(tmp_path: Path)
     key.unlink()
     with pytest.raises(ConfigError, match="API key file"):
         plan(load_settings(file))
+
+
+SECRETS = {
+    "telegram": "token",
+    "discord": "token",
+    "models": "api_key",
+    "web": "password",
+    "encryption": "key",
+}
+
+
+def _secret_of(settings: Settings, section: str) -> str:
+    return str(getattr(settings, section).secret())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights of files")
+@pytest.mark.parametrize("section", SECRETS)
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o602, 0o620, 0o777])
+def test_a_secret_that_others_can_read_is_not_used(tmp_path: Path, section: str, mode: int) -> None:
+    option = SECRETS[section]
+    file = tmp_path / "secret"
+    file.write_text("12345678-secret-value\n", encoding="utf-8")
+    named = written(tmp_path, f'[{section}]\n{option}_file = "{file}"\n')
+    file.chmod(mode)
+    with pytest.raises(ConfigError, match="chmod 600") as refused:
+        _secret_of(load_settings(named), section)
+    assert "secret-value" not in str(refused.value)
+    file.chmod(0o600)
+    assert _secret_of(load_settings(named), section) == "12345678-secret-value"
+
+    here = written(tmp_path, f'[{section}]\n{option} = "12345678-secret-value"\n')
+    here.chmod(mode)
+    with pytest.raises(ConfigError, match="chmod") as refused:
+        load_settings(here)
+    assert "secret-value" not in str(refused.value)
+    here.chmod(0o600)
+    assert _secret_of(load_settings(here), section) == "12345678-secret-value"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights of files")
+def test_a_configuration_that_everybody_can_change_is_not_used(tmp_path: Path) -> None:
+    """It can name code: a plug-in, a folder of weights."""
+    file = written(tmp_path, "[web]\nport = 1234\n")
+    file.chmod(0o644)
+    assert load_settings(file).web.port == 1234
+    file.chmod(0o646)
+    with pytest.raises(ConfigError, match="chmod o-w"):
+        load_settings(file)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights of files")
+def test_a_secret_of_another_user_is_theirs_to_guard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a container is given them: owned by root, readable by all, and nothing that it could change."""
+    file = tmp_path / "secret"
+    file.write_text("12345678", encoding="utf-8")
+    file.chmod(0o444)
+    owner = file.stat().st_uid
+    monkeypatch.setattr(os, "getuid", lambda: owner + 1)
+    assert load_settings(written(tmp_path, f'[telegram]\ntoken_file = "{file}"\n')).telegram.secret() == "12345678"

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 from adapters.web import bodies
 from adapters.web.bodies import LOGIN, Bodies, again, whole
 from adapters.web.door import Door, form
+from rapbot.config import SHORTEST_PASSWORD, Settings
+from rapbot.errors import ConfigError
 
 Scope = MutableMapping[str, Any]
 Message = bodies.Message
@@ -62,6 +64,15 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def check_password(settings: Settings) -> None:
+    """Who reaches the page may see and change everything: other machines only with a password. Raises ConfigError."""
+    if not settings.web.secret() and not is_loopback(settings.web.host):
+        raise ConfigError(
+            f"The page would answer to everybody who reaches {settings.web.host}. Give it a web.password_file (at least"
+            f" {SHORTEST_PASSWORD} characters), or leave web.host at 127.0.0.1."
+        )
 
 
 def _is_address(host: str) -> bool:

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 from adapters.listening import listen
 from adapters.web.bodies import Bodies
 from adapters.web.door import Door
-from adapters.web.gate import Application, Gate, is_loopback
+from adapters.web.gate import Application, Gate, check_password
 from adapters.web.shelf import PictureShelf, media_type
 from adapters.web.tabs import Tabs
 from rapbot.assistant import Assistant
-from rapbot.config import SHORTEST_PASSWORD, Settings
-from rapbot.errors import ConfigError, RapbotError
+from rapbot.config import Settings
+from rapbot.errors import RapbotError
 from rapbot.logs import hide
 from rapbot.messages import Actor
 
@@ -38,7 +38,8 @@ _GRACE = 2
 async def serve(assistant: Assistant, settings: Settings, ready: Callable[[str], None] | None) -> None:
     import uvicorn
 
-    _refuse_open_house(settings)
+    check_password(settings)
+    hide(settings.web.secret())
     listening = listen(
         settings.web.host, settings.web.port, "The page", "Choose another with --port; 0 finds a free one."
     )
@@ -62,17 +63,6 @@ async def serve(assistant: Assistant, settings: Settings, ready: Callable[[str],
             finally:
                 server.should_exit = True
                 await asyncio.wait([serving])
-
-
-def _refuse_open_house(settings: Settings) -> None:
-    """Who reaches the page may see and change everything: other machines only with a password. Raises ConfigError."""
-    password = settings.web.secret()
-    hide(password)
-    if not password and not is_loopback(settings.web.host):
-        raise ConfigError(
-            f"The page would answer to everybody who reaches {settings.web.host}. Give it a web.password_file (at least"
-            f" {SHORTEST_PASSWORD} characters), or leave web.host at 127.0.0.1."
-        )
 
 
 @contextmanager
