@@ -13,6 +13,7 @@ import errno
 import io
 import json
 import shutil
+import struct
 import tempfile
 import unicodedata
 import zipfile
@@ -22,12 +23,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from rapbot.concepts.concept import fold_name
+from rapbot.concepts.packed import MOST_BYTES, PackedFiles, Unpackable
 from rapbot.errors import ConceptError, DiskFull
 
 DATABASE = "database.json"
 _FOLDER = "avatars"
-_MOST_BYTES = 20 * 2**20
-"""Of one file in a zip: as large as a photo may be."""
 
 
 class RapFormatError(ConceptError):
@@ -56,14 +56,20 @@ def read_rap_database(source: Path) -> list[RapEntry]:
     try:
         if zipfile.is_zipfile(source):
             with zipfile.ZipFile(source) as archive:
-                database, content = _database_in(archive)
-                return _entries(source.name, content, lambda key, name: _packed_picture(archive, database, key, name))
+                packed = PackedFiles(archive, source.stat().st_size)
+                database, content = _database_in(packed)
+                return _entries(source.name, content, lambda key, name: _packed_picture(packed, database, key, name))
         path = source / DATABASE if source.is_dir() else source
         folder = path.parent.resolve()
+        if path.stat().st_size > MOST_BYTES:
+            raise RapFormatError(f"{path} is too large.")
         return _entries(path.name, path.read_bytes(), lambda key, name: _picture(folder, key, name))
     except OSError as error:
         raise RapFormatError(f"{source} cannot be read: {error.strerror or error}.") from error
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:  # damaged, or packed in an unknown way
+    except Unpackable as error:
+        raise RapFormatError(str(error)) from error
+    # Damaged, locked, packed in an unknown way, or with names that are no text.
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, struct.error) as error:
         raise RapFormatError(f"The zip file {source.name} is damaged or locked.") from error
 
 
@@ -186,32 +192,26 @@ def _picture(folder: Path, key: str, name: str) -> Path:
         raise RapFormatError(f"The image {name} of the entry {key} is outside of the folder of the database.")
     if found is None:
         raise RapFormatError(f"The image {name} of the entry {key} is missing.")
+    if found.stat().st_size > MOST_BYTES:
+        raise RapFormatError(f"The image {name} of the entry {key} is too large.")
     return found
 
 
-def _database_in(archive: zipfile.ZipFile) -> tuple[str, bytes]:
+def _database_in(packed: PackedFiles) -> tuple[str, bytes]:
     """(name of the database in the zip, its content); it may lie in one folder, as packers make it."""
-    names = sorted((name for name in archive.namelist() if PurePosixPath(name).name == DATABASE), key=len)
+    names = packed.named(DATABASE)
     if not names:
         raise RapFormatError(f"The zip file has no {DATABASE} in it.")
-    return names[0], _unpacked(archive, names[0])
+    return names[0], packed.read(names[0])
 
 
-def _packed_picture(archive: zipfile.ZipFile, database: str, key: str, name: str) -> bytes:
+def _packed_picture(packed: PackedFiles, database: str, key: str, name: str) -> bytes:
     folder = PurePosixPath(database).parent
     plain = name.replace("\\", "/")
-    packed = set(archive.namelist())
     for candidate in (folder / plain, folder.parent / plain):
         if str(candidate) in packed:
-            return _unpacked(archive, str(candidate))
+            return packed.read(str(candidate))
     raise RapFormatError(f"The image {name} of the entry {key} is missing.")
-
-
-def _unpacked(archive: zipfile.ZipFile, name: str) -> bytes:
-    # zipfile never unpacks more than the size that the zip itself declares.
-    if archive.getinfo(name).file_size > _MOST_BYTES:
-        raise RapFormatError(f"{name} in the zip file is too large.")
-    return archive.read(name)
 
 
 def _files(entries: Iterable[RapEntry]) -> Iterable[tuple[str, bytes]]:
