@@ -20,6 +20,8 @@ import pytest
 
 PASSWORD = "correct horse"
 SECRET = "marker-of-a-secret-file"
+WINDOW = 3.0
+"""Seconds in which wrong passwords are counted."""
 
 
 @dataclass
@@ -47,7 +49,7 @@ class Page:
 
 
 @contextmanager
-def open_page(folder: Path, window: float = 3.0, **web: str) -> Iterator[str]:
+def open_page(folder: Path, web: dict[str, str]) -> Iterator[str]:
     """What the page says at its start: its address, or why there is none."""
     command = [sys.executable, "-m", "tests.page_child"]
     log = folder / "log.txt"
@@ -57,7 +59,7 @@ def open_page(folder: Path, window: float = 3.0, **web: str) -> Iterator[str]:
     ):
         assert child.stdin is not None
         assert child.stdout is not None
-        child.stdin.write(json.dumps({"folder": str(folder), "window": window, **web}) + "\n")
+        child.stdin.write(json.dumps({"folder": str(folder), "window": WINDOW, **web}) + "\n")
         child.stdin.flush()
         try:
             said = child.stdout.readline().strip()
@@ -73,14 +75,14 @@ def open_page(folder: Path, window: float = 3.0, **web: str) -> Iterator[str]:
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     folder = tmp_path_factory.mktemp("page")
     (folder / "secret.txt").write_text(SECRET)
-    with open_page(folder) as url:
+    with open_page(folder, {}) as url:
         yield Page(url, folder)
 
 
 @pytest.fixture(scope="module")
 def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     folder = tmp_path_factory.mktemp("locked")
-    with open_page(folder, host="0.0.0.0", password=PASSWORD) as url:
+    with open_page(folder, {"host": "0.0.0.0", "password": PASSWORD}) as url:
         yield Page(url, folder)
 
 
@@ -121,8 +123,12 @@ async def outcome(client: httpx.AsyncClient, session: str) -> str:
 )
 async def test_only_the_page_itself_may_send_something(page: Page, path: str, headers: dict[str, str]) -> None:
     async with httpx.AsyncClient(base_url=page.url) as client:
-        for body in ({"json": {}}, {"data": {"a": "b"}}, {"content": b"x", "headers": {"Content-Type": "text/plain"}}):
-            answer = await client.post(path, **{**body, "headers": {**body.get("headers", {}), **headers}})  # type: ignore[arg-type]
+        for kind, body in (
+            ("application/json", b"{}"),
+            ("application/x-www-form-urlencoded", b"a=b"),
+            ("text/plain", b"x"),
+        ):
+            answer = await client.post(path, content=body, headers={"Content-Type": kind, **headers})
             assert answer.status_code == 403
 
 
@@ -309,7 +315,7 @@ async def test_bodies_have_an_end(page: Page) -> None:
     ],
 )
 def test_an_address_that_others_reach_needs_a_password(tmp_path: Path, web: dict[str, str], said: str) -> None:
-    with open_page(tmp_path, **web) as told:
+    with open_page(tmp_path, web) as told:
         assert told.startswith("refused: ")
         assert said in told
 
