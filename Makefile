@@ -1,5 +1,6 @@
 # make run   start the local page          make test  everything CI checks
 # make lint  the static checks only        make setup install without starting
+# make sbom  what is installed, as CycloneDX JSON    make audit  its known weaknesses (needs the network)
 # make catalogues  the sentences of the sources into the catalogues of every language
 PYTHON ?= python3
 VENV := .venv
@@ -8,8 +9,9 @@ STAMP := $(VENV)/.installed
 # The extra gpu lives in an environment of its own (7 GB): its torch is another build than the one that most people run,
 # and the ordinary tests shall find nothing of it.
 GPU := .venv-gpu
+AUDIT := .venv-audit
 
-.PHONY: run test lint setup browser catalogues clean
+.PHONY: run test lint setup browser catalogues sbom audit clean
 
 run: $(STAMP)
 	$(BIN)/rapbot web
@@ -22,6 +24,7 @@ lint: $(STAMP)-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m pip check
 
 test: lint browser $(GPU)/.installed
 	$(BIN)/rapbot models fetch
@@ -64,5 +67,21 @@ $(GPU)/.installed: $(VENV)/bin/python pyproject.toml
 	$(GPU)/bin/python -m pip install --disable-pip-version-check -e '.[gpu,server,test]'
 	@touch $@
 
+# What is installed, as CycloneDX JSON; and whether any of it has a known weakness (asks a service on the network).
+# Their tools live in an environment of their own: they are no part of what they list.
+sbom: $(STAMP) $(AUDIT)/.installed
+	@mkdir -p build
+	$(AUDIT)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-format JSON --output-file build/sbom.json \
+	  $(BIN)/python
+	@echo "build/sbom.json"
+
+audit: $(STAMP) $(AUDIT)/.installed
+	$(AUDIT)/bin/pip-audit --path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+
+$(AUDIT)/.installed: $(VENV)/bin/python
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --disable-pip-version-check cyclonedx-bom pip-audit
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(GPU)
+	rm -rf $(VENV) $(GPU) $(AUDIT)

@@ -67,10 +67,12 @@ def options(
 
 
 def _settings(**overrides: Any) -> Settings:
-    from rapbot.config import load_settings
+    from rapbot.config import SECRET_VARIABLES, load_settings
     from rapbot.logs import configure_logs
+    from rapbot.secret_files import whole_environment
 
-    settings = load_settings(_Options.config, **overrides)
+    with whole_environment(SECRET_VARIABLES):
+        settings = load_settings(_Options.config, **overrides)
     configure_logs(settings.log_level)
     return settings
 

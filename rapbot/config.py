@@ -337,6 +337,10 @@ def _refuse_unknown_variables() -> None:
 _SECRETS = frozenset(
     {"telegram.token", "telegram.webhook_secret", "discord.token", "models.api_key", "web.password", "encryption.key"}
 )
+SECRET_VARIABLES = frozenset(
+    ENV_PREFIX + name.upper().replace(".", "__") for key in _SECRETS for name in (key, key.partition(".")[0])
+)
+"""A section may stand in one variable as well, as JSON."""
 
 
 def find_config(explicit: Path | None = None) -> Path | None:

@@ -1,15 +1,22 @@
-"""Files with a token, a key or a password: read only where nobody else can read them, as ssh does with its keys."""
+"""Files and variables with a token, a key or a password.
+
+Files are read only where nobody else can read them, as ssh does with its keys.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rapbot.errors import ConfigError
 
 _READ = stat.S_IRGRP | stat.S_IROTH
 _WRITE = stat.S_IWGRP | stat.S_IWOTH
+_TAKEN: dict[str, str] = {}
+"""Out of the environment."""
 
 
 def read_secret(file: Path, what: str) -> str:
@@ -30,6 +37,20 @@ def check_config(path: Path, *, secret: str = "") -> None:
         raise ConfigError(f"Everybody on this machine can change {path}. Run: chmod o-w {path}")
     if secret and open_to_others(path, _READ | _WRITE):
         raise ConfigError(f"{path} holds {secret}, and others on this machine can read it. Run: chmod 600 {path}")
+
+
+@contextmanager
+def whole_environment(names: Collection[str]) -> Iterator[None]:
+    """Within: the environment as the program got it. After: without the variables `names` (upper case), in any case.
+
+    The processes that are started later, the worker and pip, get the environment; what is a secret is not for them.
+    """
+    os.environ.update(_TAKEN)
+    try:
+        yield
+    finally:
+        for name in [name for name in os.environ if name.upper() in names]:
+            _TAKEN[name] = os.environ.pop(name)
 
 
 def open_to_others(path: Path, rights: int) -> bool:

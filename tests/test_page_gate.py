@@ -86,6 +86,9 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
         yield Page(url, folder)
 
 
+FORMS = (("application/json", b"{}"), ("application/x-www-form-urlencoded", b"a=b"), ("text/plain", b"x"))
+
+
 async def join(client: httpx.AsyncClient, url: str, function: int, data: list[Any], session: str = "s") -> int:
     """A call of an event, as the page's own script makes it."""
     body = {"data": data, "fn_index": function, "session_hash": session, "trigger_id": 1, "event_data": None}

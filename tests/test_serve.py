@@ -71,6 +71,7 @@ async def test_it_answers_and_ends_in_order_with_what_runs_finished(settings: di
     async with TelegramPeer.start() as peer:
         token = tmp_path / "token"
         token.write_text(peer.token + "\n")
+        token.chmod(0o600)
         settings |= {"RAPBOT_TELEGRAM__TOKEN_FILE": str(token), "RAPBOT_TELEGRAM__API_URL": peer.address}
         async with serve(**settings) as program:
             await program.says("ready: Telegram")
@@ -87,6 +88,43 @@ async def test_it_answers_and_ends_in_order_with_what_runs_finished(settings: di
             assert peer.token not in log
             assert "Traceback" not in log
             assert "Lala" not in log
+
+
+def descendants(pid: int) -> list[int]:
+    children = [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in _words(task / "children")]
+    return [*children, *(further for child in children for further in descendants(child))]
+
+
+def _bytes(pid: int, what: str) -> bytes:
+    return Path(f"/proc/{pid}/{what}").read_bytes()
+
+
+def _words(file: Path) -> list[str]:
+    return file.read_text().split()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks at the processes by /proc")
+async def test_no_secret_is_in_the_list_of_processes_or_handed_to_the_worker(settings: dict[str, str]) -> None:
+    async with TelegramPeer.start() as peer:
+        secrets = {"RAPBOT_TELEGRAM__TOKEN": peer.token, "RAPBOT_WEB__PASSWORD": "marker-of-the-page"}
+        secrets |= {"RAPBOT_MODELS__API_KEY": "marker-of-the-models", "rapbot_telegram__webhook_secret": "marker-lower"}
+        settings |= {"RAPBOT_TELEGRAM__API_URL": peer.address, "RAPBOT_LOG_LEVEL": "error"}
+        async with serve(**settings, **secrets) as program:
+            await program.says("ready: Telegram")
+            ann = peer.person("Ann")
+            peer.send_photo(peer.private(ann), ann, cat_jpeg(), "what is this?")
+            await peer.wait_for(lambda: peer.sent(peer.private(ann)), SLOW)
+            children = descendants(program.process.pid)
+            assert children, "the worker is a process of its own"
+            for pid in (program.process.pid, *children):
+                arguments = _bytes(pid, "cmdline")
+                handed = b"" if pid == program.process.pid else _bytes(pid, "environ")
+                if handed:
+                    assert b"RAPBOT_LOG_LEVEL" in handed
+                for secret in secrets.values():
+                    assert secret.encode() not in arguments + handed
+            program.process.send_signal(signal.SIGTERM)
+            assert await program.ends() == 0
 
 
 async def test_without_a_platform_it_says_what_to_do(settings: dict[str, str]) -> None:
