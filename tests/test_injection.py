@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import unicodedata
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from adapters.delivery import Shown
 from adapters.discord.showing import plain
 from adapters.telegram.pieces import pieces_of
 from adapters.web.markup import plain as on_page
+from benchmarks.photo_mutations import drawn
 from rapbot.assistant import Assistant
 from rapbot.commands import LOCAL, Where, handle
 from rapbot.concepts.concept import ConceptLimits, clean_name
@@ -29,14 +31,16 @@ from rapbot.config import Settings
 from rapbot.conversation import Conversations
 from rapbot.errors import ConceptError, RapbotError
 from rapbot.inference.guard import clean
+from rapbot.inference.illustrating import MOST_TRAITS, Illustrator
 from rapbot.inference.job import Answer, Card, Job, Scene, Task, VisibleConcepts
 from rapbot.inference.writing import Material, write_answers
 from rapbot.messages import Actor, Box, Chat, ChatKind, ProgressListener, Request, Sighting
+from rapbot.photos import PhotoLimits
 from tests.concept_samples import ENCODER, avatar, lala
 from tests.scripted import Scripted
 
 ATTACKS = [
-    line.replace("\\n", "\n")
+    re.sub(r"\\u([0-9A-Fa-f]{4})", lambda found: chr(int(found[1], 16)), line.replace("\\n", "\n"))
     for line in (Path(__file__).parent / "data" / "attacks.txt").read_text(encoding="utf-8").splitlines()
     if not line.startswith("#")
 ]
@@ -49,16 +53,23 @@ _LINKS = re.compile(
 """What Telegram, Discord or a browser makes a link of, with or without a scheme."""
 _MENTIONS = re.compile(r"(?<!\w)@\w|<[@#:t]")
 _MARKUP = re.compile(r"[*_~|`]{2,}|`|\]\(|</?[a-z]+[^<>]*>|^\s*(?:#|>)\s", re.I | re.M)
+_BIDI = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""What turns the order of letters round, so that a text reads other than it is."""
 _COMMANDS = re.compile(r"(?<!\S)/\w")
 
 
 def harms(text: str) -> list[str]:
     """What in `text` a chat would not show as plain words."""
-    return [found[0] for pattern in (_LINKS, _MENTIONS, _MARKUP, _COMMANDS) if (found := pattern.search(text))]
+    seen = unicodedata.normalize("NFKC", "".join(c for c in text if unicodedata.category(c) != "Cf"))
+    patterns = (_LINKS, _MENTIONS, _MARKUP, _COMMANDS)
+    plain = [found[0] for one in (text, seen) for pattern in patterns if (found := pattern.search(one))]
+    return plain + _BIDI.findall(text)
 
 
 def test_the_suite_is_broad_and_the_detector_detects() -> None:
-    assert len(ATTACKS) >= 60
+    assert len(ATTACKS) >= 90
+    assert any("\u202e" in text for text in ATTACKS)
+    assert any("@\u200b" in text for text in ATTACKS)
     assert len(set(ATTACKS)) == len(ATTACKS)
     alphabets = {name for text in ATTACKS for name, pattern in _ALPHABETS.items() if re.search(pattern, text)}
     assert alphabets == set(_ALPHABETS)
@@ -113,6 +124,24 @@ def test_a_name_is_refused_or_shown_as_plain_words_everywhere(attack: str) -> No
             assert not _MENTIONS.search(plain(shown))
             assert "://" not in plain(shown)
             assert not re.search('[<>"]', on_page(shown))
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_text_that_a_person_wrote_notifies_nobody_and_hides_nothing_on_either_platform(attack: str) -> None:
+    """Cards are shown as they were written (`/show`): what keeps them harmless then is the renderer alone."""
+    said = f"Lala: {attack}"
+    for piece in pieces_of(Shown(said), group=True):
+        assert not re.search(r"(?<![\w@])@\w", piece.text)
+        assert not re.search(r"\w\.[^\W\d_]{2}", piece.text)
+    written = plain(said)
+    assert not re.search("@(?:everyone|here|[!&]?[0-9])", written)
+    assert not re.search(r"(?<!\\)<(?!https?://|steam://)", written), "only links stand in brackets: no preview"
+    assert not re.search(r"(?<!\\)\[[^\]\n]*(?<!\\)\]\(", written)
+    words = re.sub("<[^<> ]*>", "", written)
+    assert not re.search(r"(?<!\\)(?:[*~|]{2}|`)", words)
+    assert not re.search(r"^\s*(?:-?#{1,3}|>{1,3})\s", words, re.M)
+    assert not re.search(r"discord(?:app)?\.(?:gg|com)", written)
+    assert not re.search('[<>"]', on_page(said))
 
 
 @dataclass
@@ -173,3 +202,13 @@ async def test_no_question_reaches_another_persons_cards_or_does_anything(house:
     assert await house.names("ann") == ["Lala"]
     assert await house.names("ben") == ["diary", "Bo"]
     assert await house.assistant.groups.sharers(chat) == (("ben",) if shares else ())
+
+
+def test_what_a_model_reads_off_a_photo_is_kept_as_plain_words() -> None:
+    """Text inside a photo reaches a model that sees; what it then notes as marks of a thing goes into later prompts."""
+    for attack in ATTACKS:
+        illustrator = Illustrator(Scripted(attack, layout="seeing"), PhotoLimits(), judges=True)
+        noted = illustrator.traits("dog", drawn())
+        assert harms(re.sub(r"<+(\w+)>+", r"\1", noted)) == [], (attack, noted)
+        assert len(noted) <= MOST_TRAITS
+        assert "\n" not in noted

@@ -118,9 +118,10 @@ def clean_name(name: str, limits: ConceptLimits) -> str:
     hidden = (c for c in text if unicodedata.category(c) in _INVISIBLE and c not in _EMOJI_GLUE)
     if not _FORBIDDEN.isdisjoint(text) or any(hidden):
         raise ConceptError(_('A name cannot hold the characters < > \\ ` | " or invisible ones.'))
-    if text.startswith(("/", "@", "#")):
+    alike = unicodedata.normalize("NFKC", text)  # "＠" looks like "@"
+    if alike.startswith(("/", "@", "#")):
         raise ConceptError(_("A name cannot start with / @ or #."))
-    if _ADDRESS.search(text):
+    if _ADDRESS.search(text) or _ADDRESS.search(alike):
         raise ConceptError(_("A name cannot be an address on the internet."))
     return text
 
@@ -128,7 +129,12 @@ def clean_name(name: str, limits: ConceptLimits) -> str:
 def shown_name(display_name: str, most: int = 24) -> str:
     """A person's display name as it may stand before a concept's: "Anna's Lala". People choose them; trust none."""
     text = unicodedata.normalize("NFC", " ".join(display_name.split()))
-    kept = "".join(c for c in text if c not in _FORBIDDEN | _SIGILS and unicodedata.category(c) not in _INVISIBLE)
+    unwanted = _FORBIDDEN | _SIGILS
+    kept = "".join(
+        c
+        for c in text
+        if unwanted.isdisjoint(c + unicodedata.normalize("NFKC", c)) and unicodedata.category(c) not in _INVISIBLE
+    )
     return kept[:most].strip() or "Somebody"
 
 

@@ -25,6 +25,14 @@ _DOMAIN = re.compile(r"(?<=\w)\.(?=[^\W\d_]{2,})")
 _PATH = re.compile(r"(?<![\w<])(?:[A-Za-z]:\\|~?/)[\w.\\/-]+")
 _MENTION = re.compile(r"@\w*")
 _MARKUP = re.compile(r"[*`#~|\[\]{}\\]+|_{2,}|</[^<>]*>|<\w+(?:\s[^<>]*)?/>|<\w+\s[^<>]*=[^<>]*>")
+_TAG = re.compile(
+    r"<(?:[@#/]|a?:\w|t:-?\d|id:)[^<>]*>?"
+    r"|<tg-[^<>]*>|<(?:blockquote|iframe|img|svg|script|style|span|div|pre|code)\b[\s/][^<>]*>",
+    re.I,
+)
+"""Discord's mentions, times, emoji and commands, and tags that could pass for a name of several words."""
+_ALIKE = str.maketrans(dict(zip("＠﹫．﹒․｡／＜＞﹤﹥＃﹟＊＿｀｜［］＼﹨", "@@..../<><>##*_`|[]\\\\", strict=True)))
+"""Signs in the width of East Asian type, and others that look like those of addresses, mentions and markup."""
 _WIDE = re.compile(r"[\uff21-\uff3a\uff41-\uff5a]")
 """Latin letters in the double width of East Asian type, in which an address can be written too."""
 _NAMES = re.compile(r"(<[^<>]*>)")
@@ -51,13 +59,21 @@ def clean(text: str, kept: Container[str] = "\u200d") -> str:
     `kept`: unseen characters that stay (the one that joins emoji).
     """
     plain = "".join(" " if unicodedata.category(c) in {"Cc", "Cf", "Co", "Cs"} and c not in kept else c for c in text)
-    plain = unicodedata.normalize("NFKC", plain) if _WIDE.search(plain) else plain
-    for pattern in (_URL, _PATH, _MENTION, _MARKUP):
+    plain = unicodedata.normalize("NFKC", plain) if _WIDE.search(plain) else plain.translate(_ALIKE)
+    for pattern in (_TAG, _URL, _PATH, _MENTION, _MARKUP):
         plain = pattern.sub(" ", plain)
+    plain = _whole_brackets(plain)
     plain = "".join(part if part.startswith("<") else _DOMAIN.sub(". ", part) for part in _NAMES.split(plain))
     plain = _ECHO.sub("", re.sub(r"\s+(?=[.,!?])", "", " ".join(plain.split())))
     sentences = [part for part in _SENTENCE_END.split(plain) if part.strip(" .!?")]
     return " ".join(dict.fromkeys(sentences)).strip(" \"'")
+
+
+def _whole_brackets(text: str) -> str:
+    """`text` with only those angle brackets that can stand around a name; one that is open at the end stays so."""
+    *parts, last = _NAMES.split(text)
+    plain = [part if part.startswith("<") and part.endswith(">") else re.sub("[<>]", " ", part) for part in parts]
+    return "".join([*plain, re.sub(r">|<(?=[^<>]*[<>])", " ", last)])
 
 
 def caption_or_none(
