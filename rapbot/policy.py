@@ -2,6 +2,9 @@
 
 What belongs to a person is a matter of the store, which is only ever asked for one owner's rows (visibility.py); this
 table is about who gets an answer at all, and who decides about a group.
+
+Other bots get none: the adapters read only people. The owner's commands (backups, import, configuration) are those of
+the program at its machine; no chat has them, so nobody can become the owner by writing.
 """
 
 from __future__ import annotations

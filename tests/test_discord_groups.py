@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from adapters.discord import places
+from rapbot.commands import COMMANDS
 from tests.discord_house import CAT, House, house, peer
-from tests.peers.discord import DiscordPeer
+from tests.peers.discord import DiscordPeer, Person
 from tests.pictures import coffee, jpeg, rocket
 
 __all__ = ["house", "peer"]
@@ -187,3 +188,17 @@ async def test_a_server_that_removed_the_bot_while_it_was_away_shows_nothing_sha
     await peer.online()
     await house.asked(theirs, ben, "/help")
     assert "Lala" not in (await house.call(guild.channel, ben, "find", photo=CAT)).text
+
+
+async def test_other_bots_are_not_heard_whatever_they_write(house: House, peer: DiscordPeer) -> None:
+    ann, _dm = house.person("Ann")
+    robot = Person(peer.world.new_id(), "Robot", bot=True)
+    peer.world.people[robot.id] = robot
+    guild = house.guild(ann, robot, admins=(robot,))
+    await house.asked(guild.channel, ann, house.mention("/help"))
+    before = len(peer.sent(guild.channel))
+    for command in [*COMMANDS, "start", "nonsense"]:
+        peer.say(guild.channel, robot, house.mention(f"/{command} Lala every"))
+    peer.say(guild.channel, robot, house.mention("what is this?"), [CAT])
+    await house.asked(guild.channel, ann, house.mention("/help"))
+    assert len(peer.sent(guild.channel)) == before + 1

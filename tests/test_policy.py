@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from adapters.delivery import Shown
 from adapters.desk import Desk
 from rapbot.assistant import Assistant
+from rapbot.cli import cli
 from rapbot.commands import COMMANDS
 from rapbot.concepts.index import IndexCache
 from rapbot.concepts.sqlite import SqliteConceptStore
@@ -21,7 +22,7 @@ from rapbot.config import AccessSettings, Settings
 from rapbot.conversation import Conversations
 from rapbot.errors import ConceptError, RapbotError
 from rapbot.messages import Actor, Chat, ChatKind, Photo, Request
-from rapbot.policy import POLICY, Role
+from rapbot.policy import POLICY, Access, Role
 from tests.concept_samples import ENCODER, avatar
 from tests.pictures import cat_jpeg
 from tests.test_injection import Listening
@@ -171,3 +172,67 @@ async def test_without_lists_everybody_is_let_in(tmp_path: Path) -> None:
 def test_an_id_that_is_none_is_refused_with_an_example(wrong: str) -> None:
     with pytest.raises(ValidationError, match="write telegram:12345"):
         AccessSettings(allow=[wrong])
+
+
+def machine_commands() -> set[str]:
+    """What only the owner may do, who sits at the machine: the commands of the program itself."""
+    groups = {group.name for group in cli.registered_groups}
+    own = {command.name or getattr(command.callback, "__name__", "") for command in cli.registered_commands}
+    return {str(name).replace("_", "-") for name in own | groups} - set(COMMANDS)
+
+
+@pytest.mark.parametrize("kind", list(ChatKind))
+@pytest.mark.parametrize("role", list(Role))
+async def test_what_only_the_owner_may_do_exists_in_no_chat(house: House, role: Role, kind: ChatKind) -> None:
+    names = machine_commands()
+    assert {"backup", "restore", "import", "export", "doctor", "serve"} <= names
+    for name in sorted(names):
+        request = Request(house.person(role), house.chat(house.person(role), kind, role), f"/{name} x")
+        if role in (Role.ADMIN, Role.MEMBER):
+            with pytest.raises(RapbotError, match="There is no command"):
+                await house.desk.message(request)
+        else:
+            shown = await house.desk.message(request)
+            assert shown is None or said(shown.text) == REFUSED, name
+
+
+async def test_the_table_names_every_role_in_every_kind_of_chat_and_nothing_unknown() -> None:
+    assert set(POLICY) == {(role, kind) for role in Role for kind in ChatKind}
+    known = {
+        *COMMANDS,
+        "start",
+        "message",
+        "unknown",
+        "mode",
+        "erase!",
+        "keep",
+        *(one.split(":")[0] for one in BUTTONS),
+    }
+    assert {what for allowed in POLICY.values() for what in allowed} <= known
+
+
+@pytest.mark.parametrize(
+    ("allow", "block", "role"),
+    [
+        ((), (), Role.MEMBER),
+        (("telegram:1",), (), Role.MEMBER),
+        (("telegram:-100",), (), Role.MEMBER),
+        (("telegram:2",), (), Role.GUEST),
+        ((), ("telegram:1",), Role.BLOCKED),
+        ((), ("telegram:-100",), Role.BLOCKED),
+        (("telegram:1",), ("telegram:1",), Role.BLOCKED),
+        (("telegram:-100",), ("telegram:1",), Role.BLOCKED),
+        (("telegram:1",), ("telegram:-100",), Role.BLOCKED),
+        (("telegram:11",), (), Role.GUEST),
+        (("discord:1",), (), Role.GUEST),
+        ((), ("discord:1", "telegram:10"), Role.MEMBER),
+    ],
+)
+@pytest.mark.parametrize("admin", [False, True])
+async def test_lists_are_by_whole_ids_and_blocking_wins(
+    allow: tuple[str, ...], block: tuple[str, ...], role: Role, admin: bool
+) -> None:
+    found = Access(frozenset(allow), frozenset(block)).role(
+        Actor("telegram:1"), Chat("telegram:-100", GROUP), admin=admin
+    )
+    assert found is (Role.ADMIN if admin and role is Role.MEMBER else role), "administering a group lets nobody in"

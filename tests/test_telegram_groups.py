@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rapbot.app import App
+from rapbot.commands import COMMANDS
 from tests.peers.telegram import TelegramPeer
 from tests.pictures import cat_elsewhere_jpeg, cat_jpeg, coffee, jpeg
 from tests.telegram_visitor import answer, bot, core, say, teach, words
@@ -215,3 +216,24 @@ async def test_waiting_for_a_photo_opens_the_reply_field(app: App, peer: Telegra
         assert prompt.reply_markup == {"force_reply": True, "selective": True}
         peer.send_photo(group, ann, cat_jpeg(), reply_to=prompt)
         assert "I will know Lala" in words(await answer(peer, group))
+
+
+async def test_other_bots_are_not_heard_whatever_they_write(app: App, peer: TelegramPeer) -> None:
+    ann = peer.person("Ann")
+    group = peer.group("Cats", [ann])
+    robot = {"id": 6_600_001, "is_bot": True, "first_name": "Robot", "username": "robot_bot"}
+    async with bot(app, peer):
+        assert "/remember" in words(await say(peer, group, ann, "/help"))
+        heard = peer.updates[-1]
+        before = len(peer.sent(group))
+        for number, command in enumerate([*COMMANDS, "start", "nonsense"], start=1):
+            message = {
+                **heard["message"],
+                "from": robot,
+                "message_id": 50_000 + number,
+                "text": f"/{command} Lala every",
+            }
+            message["entities"] = [{"type": "bot_command", "offset": 0, "length": len(command) + 1}]
+            peer.inject({"update_id": heard["update_id"] + 1000 + number, "message": message})
+        assert "/remember" in words(await say(peer, group, ann, "/help"))
+        assert len(peer.sent(group)) == before + 1
