@@ -1,7 +1,7 @@
 """What a picture file is made of: cut down to the parts that its picture needs, before any decoder reads it.
 
 Everything else in a file (comments, profiles, texts, thumbnails, further frames) is only work, and no small one:
-decoders unpack and join it while they open the file: 20 MB of it can cost a minute. The orientation is read here.
+decoders unpack and join it while they open the file: 5 MB of it can cost 10 s. The orientation is read here.
 """
 
 from __future__ import annotations
