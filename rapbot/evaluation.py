@@ -1,18 +1,16 @@
-"""`rapbot eval`: the paper's metrics over the same code path that a chat message takes, in a store of its own.
-
-Source of the metrics: RAP (CVPR 2025), section 4 and its scorer; the strict variants count every wrong name.
-"""
+"""`rapbot eval`: the paper's metrics (scores.py) over the way that a chat message takes, in a store of its own."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import random
+import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from rapbot.config import Settings
 from rapbot.errors import ConceptError
 from rapbot.messages import Actor, Chat, Photo, Reply, Request
 from rapbot.progress import track_progress
+from rapbot.scores import NameCounts, Recognitions, likeliest, ratio, share
 from rapbot.transfer import teach_entry
 
 ACTOR = Actor("eval:eval")
@@ -44,6 +43,8 @@ class Question:
     text: str
     options: tuple[str, ...]
     answer: int
+    photo: Path | None = None
+    """What it is about, beside the card of the database; None: about the words of `info` alone."""
 
 
 @dataclass(slots=True)
@@ -51,14 +52,13 @@ class Counts:
     """What was counted; the report divides it."""
 
     top: dict[int, int] = field(default_factory=lambda: {1: 0, 2: 0, 5: 0})
-    wanted: int = 0
-    right: int = 0
-    named: int = 0
-    published_named: int = 0
-    positive: list[bool] = field(default_factory=list)
-    negative: list[bool] = field(default_factory=list)
+    names: NameCounts = field(default_factory=NameCounts)
+    recognitions: Recognitions = field(default_factory=Recognitions)
     false_named: list[bool] = field(default_factory=list)
     answers: list[bool] = field(default_factory=list)
+    answers_by_sight: list[bool] = field(default_factory=list)
+    bytes_per_concept: int | None = None
+    """On disk, avatars included."""
     seconds: dict[str, list[float]] = field(default_factory=lambda: {"remember": [], "caption": [], "answer": []})
 
 
@@ -69,15 +69,18 @@ async def evaluate_files(
     entries = read_rap_database(database)
     labelled = read_photos(photos, {entry.name for entry in entries}) if photos else []
     others = pictures_in(negatives) if negatives else []
-    asked = _read_questions(questions) if questions else []
+    asked = read_questions(questions, {entry.name for entry in entries}) if questions else []
     counts = Counts()
     with tempfile.TemporaryDirectory(prefix="rapbot-eval-") as folder, track_progress() as track:
         roomy = settings.model_copy(
             update={"limits": settings.limits.model_copy(update={"concepts_per_person": 10_000})}
         )
-        async with running(roomy, database=Path(folder) / "eval.sqlite3") as app:
+        file = Path(folder) / "eval.sqlite3"
+        async with running(roomy, database=file) as app:
             await app.worker.ready()
-            await _teach(app, track(entries, "teach"), counts)
+            begun = size_of(file)
+            counts.seconds["remember"] = await teach(app, track(entries, "teach"))
+            counts.bytes_per_concept = (size_of(file) - begun) // len(entries) if entries else None
             for photo in track(labelled, "photos"):
                 await _one_photo(app, photo, counts)
             for path in track(others, "negatives"):
@@ -134,7 +137,11 @@ def read_photos(path: Path, names: set[str]) -> list[LabelledPhoto]:
     return photos
 
 
-def _read_questions(path: Path) -> list[Question]:
+def read_questions(path: Path, names: set[str]) -> list[Question]:
+    """JSON lines {concept, info, question, options, answer: "B"}; with {file}, about a photo of a concept in `names`.
+
+    Raises ConceptError.
+    """
     questions = []
     for number, record in _read_lines(path):
         try:
@@ -142,25 +149,44 @@ def _read_questions(path: Path) -> list[Question]:
             letters = sorted(options) if isinstance(options, dict) else [chr(65 + i) for i in range(len(options))]
             texts = [options[key] for key in letters] if isinstance(options, dict) else list(options)
             answer = letters.index(str(record["answer"]).strip().upper()[:1])
-            questions.append(
-                Question(
-                    record["concept"].strip("<>"), record["info"], record["question"], tuple(map(str, texts)), answer
-                )
-            )
+            concept, asked = record["concept"].strip("<>"), record["question"]
+            info = str(record.get("info", "")) if "file" in record else record["info"]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ConceptError(f"{path}, line {number} needs concept, info, question, options and answer.") from error
+        photo = _file_of(path, number, record) if "file" in record else None
+        if photo and concept not in names:
+            raise ConceptError(f"{path}, line {number} names {concept}, which the database does not have.")
+        questions.append(Question(concept, info, asked, tuple(map(str, texts)), answer, photo))
     return questions
 
 
-async def _teach(app: App, entries: Iterable[RapEntry], counts: Counts) -> None:
-    chat = Chat("eval:teach")
+async def teach(app: App, entries: Iterable[RapEntry]) -> list[float]:
+    """Every card with its pictures; returns the seconds that a picture of each took."""
+    chat, seconds = Chat("eval:teach"), []
     for entry in entries:
         began = time.perf_counter()
         await teach_entry(app.assistant, ACTOR, chat, entry)
         if is_person(entry.category):  # whoever evaluates with people's pictures has their consent
             with suppress(ConceptError):
                 await app.assistant.allow_face(ACTOR, entry.name)
-        counts.seconds["remember"].append((time.perf_counter() - began) / len(entry.images))
+        seconds.append((time.perf_counter() - began) / len(entry.images))
+    return seconds
+
+
+def size_of(database: Path) -> int:
+    """Bytes that a store takes, whether they stand in its file already or in its journal yet."""
+    with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as opened:
+        pages, free, size = (
+            opened.execute(f"PRAGMA {what}").fetchone()[0] for what in ("page_count", "freelist_count", "page_size")
+        )
+    return int((pages - free) * size)
+
+
+def shuffled(question: Question, dice: random.Random) -> tuple[tuple[str, ...], int]:
+    """(the options in another order, where the right one is): in the published set the answer is nearly always A."""
+    order = list(range(len(question.options)))
+    dice.shuffle(order)
+    return tuple(question.options[i] for i in order), order.index(question.answer)
 
 
 async def _caption(app: App, path: Path, counts: Counts) -> Reply:
@@ -176,11 +202,7 @@ async def _one_photo(app: App, photo: LabelledPhoto, counts: Counts) -> None:
     reply = await _caption(app, photo.path, counts)
     known = {concept.id: concept.name for concept in await app.assistant.concepts(ACTOR)}
     named = {known[concept_id] for concept_id in reply.named}
-    right = named & photo.concepts
-    counts.wanted += len(photo.concepts)
-    counts.right += len(right)
-    counts.named += len(named)
-    counts.published_named += len(right) if right else len(named)
+    counts.names.add(named, set(photo.concepts))
     record = app.conversations.answer(reply.answer_id or "", ACTOR.id)
     ranking = [known[c.concept_id] for c in record.scene.candidates] if record else []
     for k in counts.top:
@@ -189,25 +211,28 @@ async def _one_photo(app: App, photo: LabelledPhoto, counts: Counts) -> None:
         request = Request(ACTOR, Chat("eval:photo"), f"Is <{name}> in this image?", ())
         answer = await app.assistant.respond(request, ask=Ask(picture=False))
         said_yes = any(sighting.name == name for sighting in answer.sightings)
-        present = name in photo.concepts
-        (counts.positive if present else counts.negative).append(said_yes == present)
+        counts.recognitions.add(name in photo.concepts, said_yes)
 
 
 async def _ask_all(app: App, questions: Iterable[Question], counts: Counts) -> None:
-    """Each question with its own card only, options shuffled: in the published set the answer is nearly always A."""
-    shuffler = random.Random(0)  # noqa: S311 - the same order each time
+    """Options shuffled. A question without a photo is asked of somebody who has its own card only."""
+    dice = random.Random(0)  # noqa: S311 - the same order each time
     for number, question in enumerate(questions):
-        actor = Actor(f"eval:question-{number}")
-        await _write_card(app, actor, question)
-        order = list(range(len(question.options)))
-        shuffler.shuffle(order)
-        options = tuple(question.options[i] for i in order)
-        request = Request(actor, Chat(f"eval:question-{number}"), question.text)
+        options, right = shuffled(question, dice)
+        actor = ACTOR
+        photos: tuple[Photo, ...] = ()
+        if question.photo is not None:
+            content = await asyncio.to_thread(question.photo.read_bytes)
+            photos = (Photo(content, question.photo.name),)
+        else:
+            actor = Actor(f"eval:question-{number}")
+            await _write_card(app, actor, question)
+        request = Request(actor, Chat(f"eval:question-{number}"), question.text, photos)
         began = time.perf_counter()
         reply = await app.assistant.respond(request, ask=Ask(options=options, about=(question.concept,)))
         counts.seconds["answer"].append(time.perf_counter() - began)
-        best = max(range(len(options)), key=lambda i, scores=reply.option_scores: scores[i])  # type: ignore[misc]
-        counts.answers.append(order[best] == question.answer)
+        answers = counts.answers if question.photo is None else counts.answers_by_sight
+        answers.append(likeliest(reply.option_scores) == right)
 
 
 async def _write_card(app: App, actor: Actor, question: Question) -> None:
@@ -225,41 +250,31 @@ async def _write_card(app: App, actor: Actor, question: Question) -> None:
     await app.store.write(actor.id, Remember(question.concept, category, question.info, avatar))
 
 
-def _ratio(part: float, whole: float) -> float | None:
-    return round(part / whole, 4) if whole else None
-
-
-def _mean(values: Sequence[bool]) -> float | None:
-    return _ratio(sum(values), len(values))
-
-
-def _scores(right: int, wanted: int, named: int) -> dict[str, float | None]:
-    recall, precision = _ratio(right, wanted), _ratio(right, named)
-    f1 = _ratio(2 * right, wanted + named)
-    return {"recall": recall, "precision": precision, "f1": f1}
-
-
 def _report(counts: Counts, concepts: int, photos: int, negatives: int) -> dict[str, Any]:
-    positive, negative = _mean(counts.positive), _mean(counts.negative)
-    weighted = round((positive + negative) / 2, 4) if positive is not None and negative is not None else None
+    asked = counts.answers + counts.answers_by_sight
     return {
-        "retrieval": {f"top{k}": _ratio(hits, counts.wanted) for k, hits in counts.top.items()},
-        "caption": _scores(counts.right, counts.wanted, counts.named),
-        "caption_published": _scores(counts.right, counts.wanted, counts.published_named),
-        "recognition": {"positive": positive, "negative": negative, "weighted": weighted},
-        "negatives": {"false_name_rate": _mean(counts.false_named)},
-        "questions": {"accuracy": _mean(counts.answers)},
+        "retrieval": {f"top{k}": ratio(hits, counts.names.wanted) for k, hits in counts.top.items()},
+        "caption": counts.names.strict(),
+        "caption_published": counts.names.published(),
+        "recognition": counts.recognitions.in_numbers(),
+        "negatives": {"false_name_rate": share(counts.false_named)},
+        "questions": {
+            "accuracy": share(asked),
+            "text_only": share(counts.answers),
+            "visual": share(counts.answers_by_sight),
+        },
         "seconds": {
             f"{kind}_p50": round(statistics.median(values), 4) if values else None
             for kind, values in counts.seconds.items()
         },
+        "cost": {"bytes_per_concept": counts.bytes_per_concept},
         "count": {
             "concepts": concepts,
             "photos": photos,
-            "labels": counts.wanted,
-            "recognition_pairs": len(counts.positive) + len(counts.negative),
+            "labels": counts.names.wanted,
+            "recognition_pairs": len(counts.recognitions.positive) + len(counts.recognitions.negative),
             "negatives": negatives,
-            "questions": len(counts.answers),
+            "questions": len(asked),
         },
     }
 

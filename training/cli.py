@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rapbot.errors import RapbotError
+from training.ablations.commands import ablations
 from training.annotate.commands import annotate
 from training.rap.commands import add_commands
 from training.sources.commands import sources
@@ -37,7 +38,8 @@ cli = typer.Typer(
         "rapbot-train sources                      which data sets there are; sources NAME DIR checks a download\n\n"
         "rapbot-train annotate INDEX --into SOURCE concepts with cards, photos with texts (a service, or grammar)\n\n"
         "rapbot-train rap-compose SOURCE WORK      samples out of photos and taught concepts\n\n"
-        "rapbot-train rap WORK --model FOLDER      train on them (extra gpu), publish to WORK/published"
+        "rapbot-train rap WORK --model FOLDER      train on them (extra gpu), publish to WORK/published\n\n"
+        "rapbot-train ablations WORK ...           what each part gains: tables and plots beside the paper's"
     ),
 )
 
@@ -217,6 +219,7 @@ def pocket(
 add_commands(cli)
 cli.command("sources")(sources)
 cli.command("annotate")(annotate)
+cli.command("ablations")(ablations)
 
 
 def _publish(work: Path, folder: Path, metrics: dict[str, float]) -> None:

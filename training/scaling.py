@@ -22,7 +22,7 @@ from rapbot.concepts.index import IndexCache
 from rapbot.concepts.rap_format import read_rap_database
 from rapbot.config import Settings
 from rapbot.errors import ConceptError
-from rapbot.evaluation import ACTOR, LabelledPhoto, pictures_in, read_photos
+from rapbot.evaluation import ACTOR, LabelledPhoto, pictures_in, read_photos, size_of
 from rapbot.inference.planning import plan
 from rapbot.inference.retrieval import AvatarKeys, retrieve
 from rapbot.messages import Box, Chat, Photo
@@ -94,6 +94,17 @@ class Scaling:
         figure.savefig(file, dpi=120)
 
 
+def read(folder: Path) -> Scaling | None:
+    """What `Scaling.write` left there."""
+    file = folder / "scaling.json"
+    if not file.is_file():
+        return None
+    made = Scaling(**json.loads(file.read_text(encoding="utf-8")))
+    made.recall = {int(size): {int(k): share for k, share in row.items()} for size, row in made.recall.items()}
+    made.search_seconds = {int(size): spent for size, spent in made.search_seconds.items()}
+    return made
+
+
 def things_in(file: Path) -> list[Thing]:
     """From JSON lines {file, objects: [{category, box_xywh in pixels}]} or a folder of photos (each a thing).
 
@@ -147,7 +158,7 @@ async def _measure(
     looks = [await region_keys(app, photo.path, index.visible) for photo in track(photos, "look")]
     made = Scaling(photos=len(photos), labels=sum(len(photo.concepts) for photo in photos))
     rules = replace(plan(app.settings).rules, shown=max(TOP) + len(entries))
-    taught, seconds, begun = 0, [0.0], _size(file)
+    taught, seconds, begun = 0, [0.0], size_of(file)
     for size in track(sorted({*sizes, len(entries)}), "sizes"):
         if not len(entries) <= size <= len(entries) + len(things):
             continue
@@ -169,7 +180,7 @@ async def _measure(
         made.search_seconds[size] = round(statistics.median(spent), 6)
     if taught:
         made.teach_seconds = round(statistics.median(seconds[1:]), 4)
-        made.bytes_per_concept = (_size(file) - begun) // taught
+        made.bytes_per_concept = (size_of(file) - begun) // taught
     return made
 
 
@@ -180,7 +191,3 @@ async def _teach(app: App, thing: Thing, number: int) -> float:
         ACTOR, _CHAT, f"other{number}", category=thing.category or "thing", photo=photo, box=thing.box
     )
     return time.perf_counter() - began
-
-
-def _size(file: Path) -> int:
-    return sum(part.stat().st_size for part in file.parent.iterdir())

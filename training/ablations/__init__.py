@@ -1,0 +1,1 @@
+"""The ablations of the paper and its baselines, measured side by side by one command."""
