@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from rapbot.errors import ConceptError
+from rapbot.evaluation import Question, read_questions, shuffled
 from tests.pictures import astronaut, cat_elsewhere_jpeg, cat_jpeg, coffee, jpeg, rocket
 
 
@@ -41,7 +44,9 @@ def files(tmp_path: Path) -> Path:
         "answer": "A",
     }
     other = {**asked, "question": "What is Lala afraid of?", "answer": "B"}
-    (tmp_path / "questions.jsonl").write_text("\n".join(map(json.dumps, [asked, other])))
+    shown = {"concept": "Mug", "question": "What is Mug?", "options": ["A rocket", "A cup"], "answer": "B"}
+    rows = [asked, other, shown | {"file": "mug.jpg"}]
+    (tmp_path / "questions.jsonl").write_text("\n".join(map(json.dumps, rows)))
     return tmp_path
 
 
@@ -63,7 +68,7 @@ def test_every_number_is_counted_and_the_own_store_is_left_alone(files: Path, we
         "labels": 3,
         "recognition_pairs": 4,
         "negatives": 2,
-        "questions": 2,
+        "questions": 3,
     }
     assert set(report["retrieval"]) == {"top1", "top2", "top5"}
     assert report["retrieval"]["top2"] == 1.0
@@ -71,9 +76,33 @@ def test_every_number_is_counted_and_the_own_store_is_left_alone(files: Path, we
     assert report["caption"]["recall"] >= 0.66
     assert report["recognition"]["negative"] == 1.0
     assert report["negatives"]["false_name_rate"] == 0.0
-    assert report["questions"]["accuracy"] == 1.0
+    assert report["questions"]["text_only"] == 1.0
+    assert report["questions"]["visual"] in (0.0, 1.0)
+    assert report["questions"]["accuracy"] >= 0.66
+    assert 4_000 < report["cost"]["bytes_per_concept"] < 2_000_000
     assert all(seconds > 0 for seconds in report["seconds"].values())
     assert not (files / "mine").exists()
+
+
+def test_a_question_about_a_photo_needs_a_concept_of_the_database(files: Path) -> None:
+    row = {"concept": "Rex", "file": "mug.jpg", "question": "Who?", "options": ["a", "b"], "answer": "A"}
+    (files / "questions.jsonl").write_text(json.dumps(row))
+    with pytest.raises(ConceptError, match="line 1 names Rex"):
+        read_questions(files / "questions.jsonl", {"Lala"})
+    (files / "questions.jsonl").write_text(json.dumps(row | {"concept": "Lala", "file": "gone.jpg"}))
+    with pytest.raises(ConceptError, match=r"there is no photo .*gone\.jpg"):
+        read_questions(files / "questions.jsonl", {"Lala"})
+
+
+def test_options_are_shuffled_and_the_right_one_is_followed() -> None:
+    question = Question("Lala", "", "?", ("right", "b", "c", "d"), 0)
+    dice, places = random.Random(0), set()
+    for _ in range(60):
+        options, right = shuffled(question, dice)
+        assert options[right] == "right"
+        assert sorted(options) == sorted(question.options)
+        places.add(right)
+    assert places == {0, 1, 2, 3}
 
 
 def test_a_wrong_line_is_named(files: Path, weights: Path) -> None:
