@@ -1,6 +1,6 @@
 """How quickly one person's index is opened from a store that many people use.
 
-    python -m benchmarks.store_speed [--owners 10000] [--concepts 1000] [--dimensions 1281]
+    python -m benchmarks.store_speed [--owners 10000] [--concepts 1000] [--dimensions 1281] [--encrypted]
 
 One person has `--concepts` concepts; their rows lie between those of the other owners, as they would after months.
 Before each opening one of them is edited: SQLite then reads the pages anew, as it does when a person comes back.
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
+import itertools
 import os
 import statistics
 import tempfile
@@ -21,6 +23,7 @@ import numpy as np
 
 from rapbot.concepts.concept import ConceptLimits, NewAvatar
 from rapbot.concepts.index import ConceptIndex, IndexCache
+from rapbot.concepts.sealing import PLAIN, seal_of
 from rapbot.concepts.sqlite import SqliteConceptStore
 from rapbot.concepts.store import Edit, Forget, Remember
 from rapbot.messages import WHOLE
@@ -79,7 +82,8 @@ async def fill(store: SqliteConceptStore, owners: int, concepts: int, dimensions
 
 async def measure(path: Path, arguments: argparse.Namespace) -> dict[str, tuple[float, float]]:
     limits = ConceptLimits(concepts=arguments.concepts)
-    async with SqliteConceptStore.open(path, ENCODER, limits) as store:
+    seal = seal_of(base64.urlsafe_b64encode(os.urandom(32)).decode()) if arguments.encrypted else PLAIN
+    async with SqliteConceptStore.open(path, ENCODER, limits, seal=seal) as store:
         await fill(store, arguments.owners, arguments.concepts, arguments.dimensions, arguments.photo_bytes)
         collection = await store.read("me")
         assert collection is not None
@@ -106,6 +110,16 @@ async def measure(path: Path, arguments: argparse.Namespace) -> dict[str, tuple[
             cache.drop("owner 1")
             return cache.get("owner 1")
 
+        async def photo() -> None:
+            await store.photo("me", table.rows[0].avatar_id)
+
+        numbers = itertools.count()
+
+        async def remember() -> None:
+            key = np.random.default_rng(next(numbers)).standard_normal(arguments.dimensions).astype(np.float32)
+            avatar = NewAvatar(os.urandom(arguments.photo_bytes), key, ENCODER, WHOLE)
+            await store.write("somebody", Remember(f"New {next(numbers)}", "thing", "Something new.", avatar))
+
         blocks = []
         for _ in range(15):
             await change()
@@ -119,6 +133,8 @@ async def measure(path: Path, arguments: argparse.Namespace) -> dict[str, tuple[
             "open the index of an ordinary person": await milliseconds(open_ordinary, 60, change),
             "search 8 regions": await milliseconds(search, 50),
             "edit": await milliseconds(change, 15),
+            "read a photo": await milliseconds(photo, 50),
+            "remember": await milliseconds(remember, 30),
             "forget, wiped from the file": await milliseconds(lambda: store.write("me", Forget(last)), 1),
         }
 
@@ -129,6 +145,7 @@ def main() -> None:
     parser.add_argument("--concepts", type=int, default=1_000)
     parser.add_argument("--dimensions", type=int, default=1281)
     parser.add_argument("--photo-bytes", type=int, default=20_000)
+    parser.add_argument("--encrypted", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rapbot.db"

@@ -37,6 +37,8 @@ class Seal:
     """Recognises the key without giving anything of it away; empty: nothing is encrypted."""
     _aead: AESGCM | None = field(default=None, repr=False)
     _digests: bytes = field(default=b"", repr=False)
+    _damaged: tuple[type[Exception], ...] = field(default=(), repr=False)
+    """What opening raises; importing it for each of thousands of cells would take as long as opening it."""
 
     def blob(self, data: bytes, what: str) -> bytes:
         if self._aead is None:
@@ -47,11 +49,9 @@ class Seal:
     def open_blob(self, cell: bytes, what: str) -> bytes:
         if self._aead is None:
             return cell
-        from cryptography.exceptions import InvalidTag
-
         try:
             return self._aead.decrypt(cell[:_NONCE], cell[_NONCE:], what.encode())
-        except (InvalidTag, ValueError) as error:
+        except self._damaged as error:
             raise StoreCorrupt(f"A cell ({what}) of the database is damaged: it cannot be decrypted.") from error
 
     def text(self, words: str, what: str) -> str:
@@ -89,10 +89,12 @@ def seal_of(secret: str) -> Seal:
             "The key of [encryption] is none: 32 bytes in base64 are wanted. rapbot key new FILE makes one."
         )
     try:
+        from cryptography.exceptions import InvalidTag
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     except ImportError as error:
         raise ExtraMissing("Encryption", "encryption", "cryptography") from error
-    return Seal(_derived(key, b"id", 8).hex(), AESGCM(_derived(key, b"cells", 32)), _derived(key, b"digests", 32))
+    cells, digests = AESGCM(_derived(key, b"cells", 32)), _derived(key, b"digests", 32)
+    return Seal(_derived(key, b"id", 8).hex(), cells, digests, (InvalidTag, ValueError))
 
 
 def new_key(file: Path) -> None:
