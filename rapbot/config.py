@@ -225,6 +225,10 @@ class EncryptionSettings(_Section):
             raise ValueError("give key or key_file, not both")
         return self
 
+    @property
+    def enabled(self) -> bool:
+        return self.key is not None or self.key_file is not None
+
     def secret(self) -> str:
         """The key itself, empty when there is none; it is never logged. Raises ConfigError when its file cannot be
         read."""

@@ -88,7 +88,7 @@ def privacy_sentences(settings: Settings) -> str:
     )
     lines.append(
         _("It is encrypted on disk; whoever runs me has the key.")
-        if settings.encryption.secret()
+        if settings.encryption.enabled
         else _("Whoever runs me can read it.")
     )
     lines.append(

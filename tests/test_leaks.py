@@ -196,7 +196,7 @@ class OnTelegram:
         self.peer.send_document(self.chat, self.ann, CAT[:900], f"{MARK}.jpg", "image/jpeg", f"{MARK} caption")
         await self._answer(self.chat, before)
 
-    async def presses(self, message: BotMessage, label: str) -> str:
+    async def presses(self, message: Any, label: str) -> str:
         before = len(self.peer.calls)
         self.peer.press(message, label=next(one for one in message.buttons if one.startswith(label)))
         return await self._answer(self.chat, before)
@@ -281,7 +281,7 @@ class OnDiscord:
         """A file that is no picture, whatever it says."""
         await self.says(f"{MARK} caption", CAT[:900])
 
-    async def presses(self, message: DiscordMessage, label: str) -> str:
+    async def presses(self, message: Any, label: str) -> str:
         return await self._told(await self.house.press(message, label, self.ann))
 
     async def last(self) -> DiscordMessage:
