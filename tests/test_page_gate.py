@@ -17,6 +17,9 @@ from typing import Any
 
 import httpx
 import pytest
+from playwright.async_api import async_playwright, expect
+
+from tests.page_visitor import CHROMIUM, FLAGS, needs_browser
 
 PASSWORD = "correct horse"
 SECRET = "marker-of-a-secret-file"
@@ -175,7 +178,7 @@ async def test_every_answer_carries_the_headers_that_bind_a_browser(page: Page) 
         for path in ("/", "/theme.css", "/nothing", "/pictures/x", "/avatars/1"):
             headers = (await client.get(path)).headers
             assert headers["x-content-type-options"] == "nosniff"
-            assert headers["referrer-policy"] == "no-referrer"
+            assert headers["referrer-policy"] == "same-origin"
             assert headers["x-frame-options"] == "DENY"
             policy = headers["content-security-policy"]
             assert "default-src 'self'" in policy
@@ -383,3 +386,25 @@ async def test_a_page_for_the_network_still_refuses_foreign_names(locked: Page) 
     async with httpx.AsyncClient(base_url=locked.url) as client:
         assert (await client.get("/", headers={"Host": "evil.example"})).status_code == 403
         assert (await client.get("/", headers={"Host": f"192.168.1.5:{locked.port}"})).status_code == 401
+
+
+@needs_browser
+async def test_a_browser_gives_the_password_once(locked: Page) -> None:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        visit = await browser.new_page()
+        problems: list[str] = []
+        visit.on("pageerror", lambda error: problems.append(str(error)))
+        await visit.goto(locked.url)
+        await visit.get_by_label("Password").fill("not the password")
+        await visit.get_by_role("button", name="Open").click()
+        await expect(visit.get_by_role("alert")).to_have_text("That is not the password.")
+        await visit.get_by_label("Password").fill(PASSWORD)
+        await visit.get_by_role("button", name="Open").click()
+        await expect(visit.locator("#tiles")).to_contain_text("Lala")
+        await visit.reload()
+        await expect(visit.locator("#tiles")).to_contain_text("Lala")
+        assert PASSWORD not in visit.url
+        assert await visit.evaluate("document.cookie") == "", "no script can read the session"
+        assert problems == []
+        await browser.close()
