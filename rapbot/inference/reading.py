@@ -14,7 +14,7 @@ from rapbot.inference.job import Card
 from rapbot.inference.kinds import alike
 from rapbot.inference.kinds import wider as kind_of
 from rapbot.inference.statements import kind_statement, statements
-from rapbot.inference.topics import PLACE, TIME, Topic, topics_of
+from rapbot.inference.topics import FREQUENCY, PLACE, TIME, Topic, topics_of
 from rapbot.inference.vocabulary import words
 from rapbot.inference.wording import mark, with_article
 
@@ -106,7 +106,7 @@ def read_all(question: str, cards: Sequence[Card]) -> list[Reading]:
 
 def _score(question: str, wanted: set[str], own: set[str], topics: Sequence[Topic], statement: str) -> float:
     """Shared words count one each (less for synonyms, and for the concept's own name and kind), shared topics more."""
-    body = statement.replace("_", " ")
+    body = _without_names(statement)
     told = stems(body)
     near = {stem(word) for one in told for word in alike(one)}
     shared = [word for word in wanted if word in told or word in near]
@@ -117,7 +117,9 @@ def _score(question: str, wanted: set[str], own: set[str], topics: Sequence[Topi
     elif "like" in names and names & {"colour", "drink"}:
         return FAVOURITE  # a favourite colour is not the colour
     lowered = question.casefold()
-    if re.search(r"\b(?:when|what time|how often|which day|what day)\b", lowered):
+    if re.search(r"\bhow often\b", lowered):
+        score = score + 0.8 if FREQUENCY.search(body) else min(score, 0.9)
+    elif re.search(r"\b(?:when|what time|which day|what day)\b", lowered):
         score = score + 0.8 if TIME.search(body) else min(score, 0.9)
     if re.search(r"\bwhere\b", lowered):
         score = score + 0.5 if PLACE.search(body) else min(score, 0.9)
@@ -126,7 +128,7 @@ def _score(question: str, wanted: set[str], own: set[str], topics: Sequence[Topi
 
 def _yes_or_no(question: str, wanted: set[str], topics: Sequence[Topic], statement: str) -> Verdict:
     """Yes or no only where every word of the question is in the statement; else the statement speaks for itself."""
-    if not all(topic.tells.search(statement) for topic in topics):
+    if not all(topic.tells.search(_without_names(statement)) for topic in topics):
         return Verdict.UNKNOWN
     cues = [cue for topic in topics for cue in topic.asks.findall(question.casefold())]
     cue_words = {stem(word) for cue in cues for word in cue.split()}
@@ -147,6 +149,11 @@ def _other_kind(question: str, wanted: set[str], card: Card) -> str:
     if stem(asked.group(1)) in told or wanted & told:
         return ""
     return kind_statement(card) or f"{mark(card.name)} is {with_article(card.category)}."
+
+
+def _without_names(statement: str) -> str:
+    """ "<Biscuit> is a dog." tells of no food."""
+    return re.sub(r"<[^>]*>", "<>", statement).replace("_", " ")
 
 
 def _without_name(question: str, card: Card) -> str:

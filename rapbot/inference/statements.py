@@ -5,39 +5,54 @@ from __future__ import annotations
 import re
 
 from rapbot.inference.job import Card
+from rapbot.inference.verbs import ADVERBS, BASE, FINITE, PARTICIPLES, STATES, begins_clause, third_person
 from rapbot.inference.vocabulary import words
 from rapbot.inference.wording import article, is_plural, mark, possessive, sentence, with_article
 
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'(]?[A-Z0-9])|\s*[;\n]\s*")
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'(]?[A-Z0-9])|\s*[;\n•]\s*|(?<!\d)\s+[-–—]\s+")
+_ANY_SENTENCE_END = re.compile(r"(?<=[^\W\d_]{2}[.!?])\s+|\s*[;\n•]\s*|(?<!\d)\s+[-–—]\s+")
+"""Of who writes everything small."""
 _ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|No|e\.g|i\.e|approx|ca)\.$")
-_VERBS = words(
-    "is are was were has have had can cannot can't does doesn't did will won't loves likes hates eats drinks sleeps"
-    " lives wears plays works belongs needs wants goes comes makes smells looks rings walks runs barks swims builds"
-    " takes"
-    " collects enjoys prefers dislikes fears speaks studies teaches knows keeps stands sits hangs holds weighs costs"
-    " cost came got gets fits shines plays sings reads drives rides bites chases follows dreams snores jumps hides"
-    " dances"
-    " cooks bakes paints writes grows blooms opens closes chirps quacks squeaks flies knits owns uses measures says"
-    " means"
-    " reacts responds answers understands visits travels attends fetches catches steals digs guards watches listens"
-    " suffers lost broke won moved started joined arrived hunts must imitates leaks chews pulls ran"
-    " gave brought learned speaks turns tells sells repairs rescues loathes adores hops limps purrs meows howls begs"
-)
-_ADVERBS = words("always never only often usually sometimes also still really mostly just even not now")
 _SPLIT = re.compile(
-    r",?\s+(?:and|but)\s+(?=(?:(?:also|never|always|often|only|usually)\s+)?([a-z']+)\b)|,\s+(?=([a-z']+)\b)"
+    r",?\s+(?:and|but)\s+(?:(?:she|he|it|then)\s+)?(?=(?:(?:also|never|always|often|only|usually|now|sometimes|rarely)\s+)?([a-z']+)\b)"
+    r"|,\s+(?:(?:she|he|it)\s+)?(?=(?:(?:also|never|always|often|only|usually|now|sometimes|rarely)\s+)?([a-z']+)\b)"
 )
+_CONTRACTED = re.compile(r"((?:\b(?:and|but)|,)\s+(?:she|he|it))'s\s+", re.IGNORECASE)
 _PRONOUN = re.compile(r"^(she|he|it|they|this|that)\b('s\b|'re\b)?", re.IGNORECASE)
 _POSSESSIVE = re.compile(r"^(her|his|its|their)\b", re.IGNORECASE)
-_PARTICIPLES = words("born bought made adopted found named painted given built knitted handmade")
 _STATE = re.compile(
     r"(?:afraid|scared|fond|allergic|aged|used)\b"
     r"|(?:\d+|one|two|three|four|five|six|seven|eight|nine|ten|\w+teen|\w+ty)\s+(?:years?|months?|weeks?)\b"
-    r"|(?:black|white|gr[ae]y|brown|green|blue|yellow|orange|purple|pink|red|gold(?:en)?|silver|small|large|big|tiny|very)"
+    r"|(?:very|quite|rather|really|extremely|always|never|usually|often|sometimes)\s+[a-z]+"
+    r"|(?:black|white|gr[ae]y|brown|green|blue|yellow|orange|purple|pink|red|gold(?:en)?|silver|small|large|big|tiny)"
     r"(?:,| and| with|\s*$)",
     re.IGNORECASE,
 )
-_NATIONS = words("German French Dutch Swiss Greek Welsh Czech Thai Maine")
+_FORMERLY = re.compile(
+    r"(?:former|retired|professional|amateur|aspiring|avid|proud|certified)\s+(?!in\b|from\b|at\b|since\b|of\b|to\b)[a-z]",
+    re.I,
+)
+_INSIDE = re.compile(r"\b(?:who|that|which|when|while|where|because|if|whose|as|what)\b")
+"""Begins a clause inside another."""
+_OPENS = words("a an the your our his her its their and or of with in on at for from to by very no but then")
+"""After these comes a thing, whatever else the word may be."""
+_NO_POSSESSIVE = words("there's here's that's it's she's he's who's what's where's let's")
+_TOLD_OF_IT = re.compile(r"\b[a-z]+(?:ed|old|ave|ot|ought|ook|ade|ound|eft|ost|ent|et|ut) (?:it|her|him|them|me|us)\b")
+"""A past tense and whom it happened to: "my teacher sold it to me" is not what the concept is."""
+_NATIONS = words("German French Dutch Swiss Greek Welsh Czech Thai Maine African American Mexican Korean European")
+_FIRST_PERSON = tuple(
+    (re.compile(pattern), word)
+    for pattern, word in (
+        (r"\b(?:I am|I'm|[Ww]e are|[Ww]e're)\b", "you are"),
+        (r"\bI was\b", "you were"),
+        (r"\bam I\b", "are you"),
+        (r"(?:^|(?<=[.!?] ))(?:I|We)\b", "You"),
+        (r"\b(?:I|me|we|us|We)\b", "you"),
+        (r"\b(?:mine|ours)\b", "yours"),
+        (r"\b(?:[Mm]y|[Oo]ur)\b", "your"),
+        (r"\b(?:myself|ourselves)\b", "yourself"),
+    )
+)
 _MINE = re.compile(r"\bmy\b", re.IGNORECASE)
 
 
@@ -56,7 +71,9 @@ def kind_statement(card: Card) -> str:
 
 def _sentences(info: str) -> list[str]:
     parts: list[str] = []
-    for part in _SENTENCE_END.split(" ".join(info.replace("<", "").replace(">", "").split())):
+    text = "\n".join(" ".join(line.split()) for line in info.replace("<", "").replace(">", "").splitlines())
+    end = _SENTENCE_END if re.search(r"[.!?]\s+[A-Z]", text) else _ANY_SENTENCE_END
+    for part in end.split(text):
         if parts and _ABBREVIATION.search(parts[-1]):
             parts[-1] = f"{parts[-1]} {part}"
         elif part.strip(" .!?"):
@@ -66,8 +83,7 @@ def _sentences(info: str) -> list[str]:
 
 def _about(text: str, card: Card) -> str:
     """`text` with <Name> as its subject."""
-    owner = "your" if card.owner_name is None else f"{card.owner_name}'s"
-    text = _MINE.sub(owner, text)
+    text = _addressed(text, card.owner_name)
     name = mark(card.name)
     if told := _subject(text, card):
         return told
@@ -84,35 +100,78 @@ def _about(text: str, card: Card) -> str:
     return _fragment(text, card)
 
 
+def _addressed(text: str, owner: str | None) -> str:
+    """As said to who asks: the writer of a card is the one who asks about it, or, where it is shared, `owner`."""
+    if owner is not None:
+        return _MINE.sub(f"{owner}'s", text)
+    for pattern, word in _FIRST_PERSON:
+        text = pattern.sub(word, text)
+    return text
+
+
 def _subject(text: str, card: Card) -> str:
     """The name at the start is marked ("Serena is ..." -> "<Serena> is ..."); elsewhere it stays as it is, "" if so."""
+    called = "|".join(re.escape(name) for name in (card.name, *_parts_of(card.name)))
+    kind = rf"(?:\s+the\s+{re.escape(card.category)})?" if card.category else ""
     start = re.match(
-        rf"(?:(?:your|the|our)\s+(?:{re.escape(card.category)}\s+)?)?<?{re.escape(card.name)}>?(?!\w)", text, re.I
+        rf"(?:(?:your|the|our)\s+(?:{re.escape(card.category)}\s+)?)?<?(?:{called})>?{kind}(?!\w)", text, re.I
     )
     if start is None:
         return ""
     rest = text[start.end() :]
+    if aside := re.match(r"\s*,\s*([^,]+?),\s+(?=[a-z])", rest):  # "Omar, my uncle, drives a taxi."
+        if _finite_at_start(rest[aside.end() :]):
+            return f"{mark(card.name)} is {aside.group(1)} and {rest[aside.end() :]}"
+    elif beside := re.match(r"\s*[,:]\s*(?=\w)", rest):  # "Rolo, a brown hamster."
+        return _about(rest[beside.end() :], card)
     return mark(card.name) + rest if _finite_at_start(rest) or rest.startswith("'s") else ""
 
 
+def _parts_of(name: str) -> list[str]:
+    """ "Omar" of "Uncle Omar"; not "mug" of "red_mug"."""
+    parts = re.split(r"[\s_]+", name)
+    return [part for part in parts if len(part) > 2 and part[0].isupper()] if len(parts) > 1 else []
+
+
 def _fragment(text: str, card: Card) -> str:
-    """A sentence without a subject, as people write on cards."""
+    """A sentence without a subject, as people write on cards; or one with a subject of its own, after the name."""
     name, first = mark(card.name), text.split()[0].casefold().strip(",")
     be = "are" if is_plural(card.category) else "is"
-    if _finite_at_start(text):
+    formerly = bool(_FORMERLY.match(text))
+    if _finite_at_start(text) and not formerly:
         return f"{name} {_lowered(text)}"
     subject = re.match(rf"(?:the|this|your|our)\s+(?:[\w-]+\s+)?{re.escape(card.category)}\s+(?=[a-z])", text, re.I)
     if card.category and subject and _finite_at_start(text[subject.end() :]):
         return f"{name} {text[subject.end() :]}"
-    if first in _PARTICIPLES:
-        return f"{name} {'were' if be == 'are' else 'was'} {_lowered(text)}"
-    if first in {"a", "an", "the", "one", "your", "our"} or first.endswith("'s") or _STATE.match(text):
-        return f"{name} {be} {_lowered(text)}"
+    if first in PARTICIPLES or first in STATES:
+        past = "were" if be == "are" else "was"
+        return f"{name} {past if first in PARTICIPLES else be} {_lowered(text)}"
+    if first in _NO_POSSESSIVE or _has_own_subject(text):
+        return f"{name}: {text}"
     kind = card.category.split()[-1].casefold() if card.category.strip() else ""
-    if kind and kind in text.casefold():
-        described = _lowered(text)
-        return f"{name} {be} {described if is_plural(card.category) else f'{article(described)} {described}'}"
+    lowered = _lowered(text)
+    if kind and first not in _OPENS and lowered.casefold().rstrip(".!").endswith(kind):
+        return f"{name} {be} {lowered if is_plural(card.category) else f'{article(lowered)} {lowered}'}"
+    described = first in {"a", "an", "the", "one", "your", "our"} or first.endswith("'s")
+    if described or (_STATE.match(text) and text.split()[1:2] and text.split()[1].casefold() not in BASE):
+        return f"{name} {be} {lowered}"
+    if (kind and kind in text.casefold()) or formerly:
+        return f"{name} {be} {lowered if is_plural(card.category) else f'{article(lowered)} {lowered}'}"
     return f"{name}: {text}"
+
+
+def _has_own_subject(text: str) -> bool:
+    """ "The rear brake squeaks", "My first teacher sold it to me": what stands first does something itself."""
+    if _TOLD_OF_IT.search(text):
+        return True
+    for found in re.finditer(r"[a-z']+", text):
+        verb, before = found.group(), text[: found.start()].split()
+        if verb in FINITE and len(before) > 1 and before[-1].casefold() not in _OPENS:
+            if _INSIDE.search(text, 0, found.start()) or before[-1].endswith(","):
+                return False
+            rest = text[found.end() :]
+            return not rest.strip(" .!") or begins_clause(verb, rest)
+    return False
 
 
 def _lowered(text: str) -> str:
@@ -126,9 +185,9 @@ def _lowered(text: str) -> str:
 
 def _finite_at_start(text: str) -> bool:
     start = [word.strip(",.!?").casefold() for word in text.split()[:3]]
-    while start and start[0] in _ADVERBS:
+    while start and start[0] in ADVERBS:
         start.pop(0)
-    return bool(start) and start[0] in _VERBS
+    return bool(start) and start[0] in FINITE
 
 
 def _singular(rest: str) -> str:
@@ -137,7 +196,7 @@ def _singular(rest: str) -> str:
     def one(verb: re.Match[str]) -> str:
         word = verb.group(2)
         changed = {"are": "is", "have": "has", "were": "was", "do": "does", "don't": "doesn't"}.get(word)
-        return verb.group(1) + (changed or (f"{word}s" if f"{word}s" in _VERBS else word))
+        return verb.group(1) + (changed or (third_person(word) if third_person(word) in FINITE else word))
 
     return re.sub(r"(^\s*(?:\w+ly |always |never |often )?|\b(?:and|but) )([a-z']+)", one, rest)
 
@@ -145,25 +204,30 @@ def _singular(rest: str) -> str:
 def _clauses(text: str) -> list[str]:
     """ "<Lala> loves cheese and is afraid of thunder." -> two statements. Only where a verb follows directly."""
     name = text[: text.find(">") + 1]
-    if not name.startswith("<") or text.startswith((f"{name}'s", f"{name}:")):
+    if not name.startswith("<") or text.startswith(f"{name}'s"):
         return [sentence(text)]
+    listed = text.startswith(f"{name}:")
+    text = _CONTRACTED.sub(r"\1 is ", text)
     pieces, begun = [], 0
     for cut in _SPLIT.finditer(text):
         verb = cut.group(1) or cut.group(2)
-        starts = verb in _VERBS or (verb in _PARTICIPLES and cut.group(2))
-        if starts and verb != "can" and _has_verb(text[begun : cut.start()]):
+        at = cut.start(1) if cut.group(1) else cut.start(2)
+        starts = begins_clause(verb, text[at + len(verb) :]) or (verb in PARTICIPLES and cut.group(2))
+        # After "<Name>:" stands no verb of its own, so only a comma ends what stands there.
+        whole = not listed or bool(pieces) or (bool(cut.group(2)) and not _has_verb(text[: cut.start()]))
+        if starts and verb != "can" and whole:
             pieces.append(text[begun : cut.start()])
             begun = cut.end()
     pieces.append(text[begun:])
     be = "were " if re.match(r"<[^>]+> are\b", text) else "was "
     return [
-        sentence(piece if piece.startswith("<") else f"{name} {be if piece.split()[0] in _PARTICIPLES else ''}{piece}")
+        sentence(piece if piece.startswith("<") else f"{name} {be if piece.split()[0] in PARTICIPLES else ''}{piece}")
         for piece in pieces
     ]
 
 
 def _has_verb(text: str) -> bool:
-    return any(word.strip(",.") in _VERBS for word in text.split())
+    return any(word.strip(",.") in FINITE for word in text.split())
 
 
 def pronoun(card: Card) -> str:

@@ -29,6 +29,7 @@ from rapbot.inference.prompt import POCKET_LORA, Pictures, build_prompt, read_ve
 from rapbot.inference.reading import FAVOURITE, Reading, Verdict, is_yes_no, read, read_all
 from rapbot.inference.seams import Generator, Prompt
 from rapbot.inference.surroundings import other_things
+from rapbot.inference.topics import is_unmistakable
 from rapbot.inference.wording import listed, mark, place, sentence
 from rapbot.messages import Box
 
@@ -255,7 +256,8 @@ class _Writer:
         """What the card says, by its words, else by what the model would ask about it."""
         reading = read(question, card)
         taught = self.generator.layout == POCKET_LORA  # it is asked itself
-        if reading.verdict is Verdict.UNKNOWN and not taught and not is_yes_no(question) and reading.score > FAVOURITE:
+        settled = is_yes_no(question) or is_unmistakable(question) or reading.score <= FAVOURITE
+        if reading.verdict is Verdict.UNKNOWN and not taught and not settled:
             statement = likeliest_statement(self.generator, question, card)
             if statement is not None:
                 return Reading(card, Verdict.TOLD, statement, 1.0)

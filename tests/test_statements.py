@@ -1,0 +1,69 @@
+"""Cards as people write them, read as statements that stand alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from rapbot.inference.job import Card
+from rapbot.inference.reading import Verdict, read
+from rapbot.inference.statements import statements
+
+SPOT = Card(1, "Spot", "dog", "")
+
+
+@pytest.mark.parametrize(
+    ("info", "told"),
+    [
+        ("He digs holes and barks at the moon.", ["<Spot> digs holes.", "<Spot> barks at the moon."]),
+        ("He loves cats and dogs.", ["<Spot> loves cats and dogs."]),
+        ("He likes long walks and rides.", ["<Spot> likes long walks and rides."]),
+        ("Steals socks, and he's scared of geese.", ["<Spot> steals socks.", "<Spot> is scared of geese."]),
+        ("Spot, a spaniel, chases ducks.", ["<Spot> is a spaniel.", "<Spot> chases ducks."]),
+        ("Spot, brown and white.", ["<Spot> is brown and white."]),
+        ("Spot the dog guards the yard.", ["<Spot> guards the yard."]),
+        (
+            "a small dog. sleeps a lot. eats grass.",
+            ["<Spot> is a small dog.", "<Spot> sleeps a lot.", "<Spot> eats grass."],
+        ),
+        ("Curly tail, snores at night.", ["<Spot>: Curly tail.", "<Spot> snores at night."]),
+        ("Nine years old - limps a bit", ["<Spot> is nine years old.", "<Spot> limps a bit."]),
+        ("Very shy with strangers.", ["<Spot> is very shy with strangers."]),
+        ("Never give him grapes!", ["<Spot>: Never give him grapes!"]),
+        ("There's a scar on his nose.", ["<Spot>: There's a scar on his nose."]),
+        ("My old teacher gave him to me.", ["<Spot>: your old teacher gave him to you."]),
+        ("The left ear hangs.", ["<Spot>: The left ear hangs."]),
+        ("We found him in Rome and I'm his owner.", ["<Spot>: You found him in Rome and you are his owner."]),
+        ("Retired in 2019.", ["<Spot> retired in 2019."]),
+        ("Retired police dog.", ["<Spot> is a retired police dog."]),
+    ],
+)
+def test_a_card_is_told_clause_by_clause(info: str, told: list[str]) -> None:
+    assert list(statements(SPOT._replace(info=info))) == told
+
+
+def test_a_part_of_a_name_is_its_bearer() -> None:
+    omar = Card(1, "Uncle Omar", "person", "Omar, my mother's brother, drives a taxi.")
+    assert statements(omar) == ("<Uncle Omar> is your mother's brother.", "<Uncle Omar> drives a taxi.")
+
+
+def test_who_wrote_a_shared_card_is_named() -> None:
+    shared = Card(1, "Tom", "person", "My brother.", owner_name="Mira")
+    assert statements(shared) == ("<Tom> is Mira's brother.",)
+
+
+@pytest.mark.parametrize(
+    ("card", "question", "told"),
+    [
+        (Card(1, "Biscuit", "dog", "A puppy. She gets mince."), "What does Biscuit eat?", ""),
+        (Card(1, "Bo", "dog", "A beagle. Walked at noon, fed twice a day."), "How often is Bo fed?", "twice a day"),
+        (Card(1, "Eva", "person", "She drives a taxi."), "What does Eva do for a living?", "drives a taxi"),
+        (Card(1, "quilt", "quilt", "A quilt sewn by my aunt."), "Who made the quilt?", "sewn by your aunt"),
+        (Card(1, "rug", "rug", "A red rug. It was 40 euros."), "How much did I pay for it?", "40 euros"),
+        (Card(1, "rug", "rug", "A red rug. It weighs 4 kg."), "How much does the rug weigh?", "4 kg"),
+        (Card(1, "rug", "rug", "A red rug from Lima."), "How much did the rug cost?", ""),
+    ],
+)
+def test_what_is_asked_for_is_found_by_its_kind(card: Card, question: str, told: str) -> None:
+    reading = read(question, card)
+    assert (reading.verdict is Verdict.TOLD) == bool(told)
+    assert told in reading.statement
