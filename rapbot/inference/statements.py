@@ -208,7 +208,8 @@ def _clauses(text: str) -> list[str]:
         return [sentence(text)]
     listed = text.startswith(f"{name}:")
     text = _CONTRACTED.sub(r"\1 is ", text)
-    pieces, begun = [], 0
+    pieces: list[str] = []
+    begun = 0
     for cut in _SPLIT.finditer(text):
         verb = cut.group(1) or cut.group(2)
         at = cut.start(1) if cut.group(1) else cut.start(2)
