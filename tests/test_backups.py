@@ -15,10 +15,11 @@ import pytest
 
 from rapbot.concepts import backups
 from rapbot.concepts.backups import Backup, back_up, check, restore
+from rapbot.concepts.places import SharedConcept
 from rapbot.concepts.sqlite import SqliteConceptStore
-from rapbot.concepts.store import AddAvatar, Edit, EraseOwner, Forget
+from rapbot.concepts.store import AddAvatar, Edit, EraseOwner, Forget, SetFaces
 from rapbot.errors import StoreCorrupt, StoreError
-from tests.concept_samples import ENCODER, avatar, everything, lala, taught
+from tests.concept_samples import ENCODER, avatar, everything, key, lala, taught
 
 
 @pytest.fixture
@@ -121,6 +122,38 @@ async def test_what_was_forgotten_after_the_backup_stays_forgotten(path: Path) -
     everybody = restore(made.path, path, forgotten_too=True)
     assert (everybody.forgotten, await names(path)) == (0, ["Bo", "Zyxmark"])
     assert await names(path, "leaver") == ["Theirs"]
+
+
+async def test_when_everybody_deleted_everything_nobody_comes_back(path: Path) -> None:
+    await teach(path, "Zyxmark")
+    made = back_up(path)
+    async with SqliteConceptStore.open(path, ENCODER) as store:
+        await store.write("me", EraseOwner())
+    assert restore(made.path, path).forgotten == 1
+    assert await names(path) == []
+    assert b"Zyxmark" not in _content(path)
+
+
+async def test_what_was_taken_back_after_the_backup_stays_taken_back(path: Path) -> None:
+    """Consent to be recognised, a share, a refusal; and a refusal that was made since then holds."""
+    face = key(7, 4)
+    async with SqliteConceptStore.open(path, ENCODER) as store:
+        lala_, bo = await taught(store, lala("Lala")), await taught(store, lala("Bo", 1))
+        for concept in (lala_, bo):
+            await store.write("me", SetFaces(concept.id, ((concept.avatars[0].id, face),)))
+            await store.places.share("telegram:-1", SharedConcept(concept.id, "me", "Ann"))
+        await store.places.refuse_face("telegram:-1", "ben", face.tobytes())
+        made = back_up(path)
+        await store.write("me", SetFaces(lala_.id))
+        await store.places.unshare("telegram:-1", "me", lala_.id)
+        await store.places.withdraw_refusal("telegram:-1", "ben")
+        await store.places.refuse_face("telegram:-1", "carl", face.tobytes())
+    restore(made.path, path)
+    async with SqliteConceptStore.open(path, ENCODER) as store:
+        assert [one.concept_id for one in (await everything(store)).faces] == [bo.id]
+        assert [one.concept_id for one in await store.places.shares("telegram:-1")] == [bo.id]
+        assert await store.places.refused_faces("ben") == ()
+        assert len(await store.places.refused_faces("carl")) == 1
 
 
 async def test_a_database_begun_anew_does_not_make_a_backup_forget(path: Path) -> None:

@@ -145,11 +145,35 @@ def _forget_again(part: Path, database: Path) -> int:
         copy.execute("DELETE FROM owners WHERE no NOT IN (SELECT no FROM now.owners)")
         for table in ("concepts", "avatars"):
             copy.execute(f"DELETE FROM {table} WHERE id NOT IN (SELECT id FROM now.{table})")
+        _withdraw_again(copy)
         copy.execute("COMMIT")
         left = _rows(copy)["concepts"]
         copy.execute("DETACH now")
         copy.execute("VACUUM")
         return before - left
+
+
+_WITHDRAWN = {"faces": "avatar_id", "shares": "chat, concept_id", "face_refusals": "chat, person"}
+"""What people take back without forgetting a concept, by what identifies it: consent, shares, refusals."""
+
+
+def _withdraw_again(copy: sqlite3.Connection) -> None:
+    """Beside concepts: who agreed, shared or refused then may not want that any more. Refusals made since then hold."""
+    tables = [{name for (name,) in copy.execute(f"SELECT name FROM {where}sqlite_schema")} for where in ("", "now.")]
+    for table, what in _WITHDRAWN.items():
+        if table in tables[0] & tables[1]:
+            copy.execute(f"DELETE FROM {table} WHERE ({what}) NOT IN (SELECT {what} FROM now.{table})")
+    if "visits" in tables[0]:  # whoever was here meanwhile must not be taken for absent
+        copy.execute("DELETE FROM visits")
+    if "sealing" not in tables[0] & tables[1]:
+        return
+    keys = [copy.execute(f"SELECT max(key_id) FROM {where}sealing").fetchone() for where in ("", "now.")]
+    if keys[0] == keys[1] and _columns(copy, "main") == _columns(copy, "now"):
+        copy.execute("INSERT OR IGNORE INTO face_refusals SELECT * FROM now.face_refusals")
+
+
+def _columns(copy: sqlite3.Connection, schema: str) -> list[str]:
+    return [name for (name,) in copy.execute("SELECT name FROM pragma_table_info('face_refusals', ?)", (schema,))]
 
 
 def _is_later_self(copy: sqlite3.Connection) -> bool:
@@ -159,8 +183,10 @@ def _is_later_self(copy: sqlite3.Connection) -> bool:
     others = copy.execute(
         "SELECT 1 FROM owners JOIN now.owners AS later ON later.no = owners.no WHERE later.id != owners.id"
     ).fetchone()
-    same = copy.execute("SELECT 1 FROM concepts JOIN now.concepts AS c ON c.id = concepts.id").fetchone()
-    return now >= then and others is None and same is not None
+    # By the second in which it was made; there may be no concept left to know it by.
+    made = "SELECT applied_at FROM {}migrations WHERE name = 'm001_initial'"
+    born, reborn = (copy.execute(made.format(where)).fetchone() for where in ("", "now."))
+    return now >= then and others is None and born == reborn
 
 
 def _set_aside(database: Path) -> Path | None:
