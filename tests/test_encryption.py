@@ -132,6 +132,26 @@ async def test_two_accounts_with_the_same_name_are_not_linked(store: SqliteConce
         await store.places.link("discord:1", b"code", time.time())
 
 
+async def test_linked_and_unlinked_again_every_name_is_found_where_it_is(store: SqliteConceptStore) -> None:
+    await store.write("telegram:1", lala("Lala"))
+    await store.write("discord:1", lala("Bo"))
+    await store.places.offer_link("telegram:1", b"code", time.time() + 60)
+    await store.places.link("discord:1", b"code", time.time())
+    with pytest.raises(NameTaken):
+        await store.write("telegram:1", lala("BO"))
+    await store.places.unlink("discord:1")
+    await store.write("telegram:1", lala("BO"))
+    with pytest.raises(NameTaken):
+        await store.write("discord:1", lala("bo"))
+
+
+async def test_the_same_name_of_two_people_does_not_show(store: SqliteConceptStore) -> None:
+    for person in ("telegram:1", "telegram:2"):
+        await store.write(person, lala("Lala"))
+    ((different,),) = await store.fetch("SELECT count(DISTINCT folded) FROM concepts")
+    assert different == 2
+
+
 async def test_a_new_picture_is_found_and_an_avatar_encoded_again(store: SqliteConceptStore) -> None:
     number = await fill(store)
     await store.write("telegram:1", AddAvatar(number, avatar(1, b"\xff\xd8\xff more")))

@@ -67,11 +67,11 @@ class Seal:
             raise StoreCorrupt(f"A cell ({what}) of the database is damaged: it cannot be decrypted.") from error
         return self.open_blob(closed, what).decode()
 
-    def digest(self, words: str) -> str:
-        """The same for the same words, so that they can be found; tells nothing to who has not got the key."""
+    def digest(self, words: str, owner_no: int) -> str:
+        """The same for the same words of one owner, so that they can be found; without the key it tells nothing."""
         if self._aead is None:
             return words
-        return hashlib.blake2b(words.encode(), key=self._digests, digest_size=20).hexdigest()
+        return hashlib.blake2b(f"{owner_no}:{words}".encode(), key=self._digests, digest_size=20).hexdigest()
 
 
 PLAIN = Seal()

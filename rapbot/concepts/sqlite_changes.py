@@ -255,7 +255,7 @@ async def _free_name(tx: Transaction, wanted: str, but: int | None = None) -> st
     name = clean_name(wanted, tx.limits)
     taken = await tx.db.execute_fetchall(
         "SELECT name FROM concepts WHERE owner_no = ? AND folded = ? AND id IS NOT ?",
-        (tx.owner_no, tx.seal.digest(fold_name(name)), but),
+        (tx.owner_no, tx.seal.digest(fold_name(name), tx.owner_no), but),
     )
     for (existing,) in taken:
         raise NameTaken(tx.seal.open_text(existing, "name"))
@@ -273,7 +273,7 @@ def _words(tx: Transaction, category: str, info: str) -> tuple[str, str]:
 def _sealed(tx: Transaction, name: str, category: str, info: str) -> tuple[str, str, str, str]:
     """(name, folded, category, info) as they are stored."""
     seal = tx.seal
-    folded = seal.digest(fold_name(name))
+    folded = seal.digest(fold_name(name), tx.owner_no)
     return seal.text(name, "name"), folded, seal.text(category, "category"), seal.text(info, "info")
 
 

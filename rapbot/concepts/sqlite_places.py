@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import aiosqlite
 
+from rapbot.concepts.concept import fold_name
 from rapbot.concepts.places import SharedConcept
 from rapbot.concepts.sealing import Seal
 from rapbot.concepts.sqlite_person import rows_about
@@ -166,20 +167,15 @@ class SqlitePlaces:
             into, mine = await _memory(db, other), await _memory(db, person)
             if into == mine:
                 raise ConceptError(_("Those two accounts share one memory already."))
-            both = await _rows(
-                db,
-                "SELECT a.name FROM concepts a JOIN concepts b ON a.folded = b.folded"
-                " WHERE a.owner_no = ? AND b.owner_no = ?",
-                mine,
-                into,
-            )
-            if both:
+            seal = self._database.seal
+            ours, theirs = await _names(db, mine, seal), await _names(db, into, seal)
+            for folded in ours.keys() & theirs.keys():
                 raise ConceptError(
                     _("Both of your accounts know {name}. Rename or forget one of them first.").format(
-                        name=self._database.seal.open_text(both[0][0], "name")
+                        name=ours[folded]
                     )
                 )
-            await _move(db, mine, into, "1")
+            await _move(db, seal, mine, into, "1")
             # Whoever was linked to this account comes along.
             await db.execute("UPDATE identities SET owner_no = ? WHERE owner_no = ?", (into, mine))
             await db.execute("INSERT OR REPLACE INTO identities SELECT id, ? FROM owners WHERE no = ?", (into, mine))
@@ -193,7 +189,8 @@ class SqlitePlaces:
             leaving = [person] if person in linked else linked
             for account in leaving:
                 await db.execute("DELETE FROM identities WHERE id = ?", (account,))
-                await _move(db, shared, await _memory(db, account), "taught_by = ?3", account)
+                memory = await _memory(db, account)
+                await _move(db, self._database.seal, shared, memory, "taught_by = ?3", account)
             if leaving:
                 await _leave_traces(db)
         return bool(leaving)
@@ -240,7 +237,14 @@ async def _memory(db: aiosqlite.Connection, person: str) -> int:
     return int(number)
 
 
-async def _move(db: aiosqlite.Connection, old: int, new: int, which: str, *parameters: Any) -> None:
+async def _names(db: aiosqlite.Connection, owner_no: int, seal: Seal) -> dict[str, str]:
+    """What somebody's concepts are called, by the form in which two names are the same."""
+    rows = await _rows(db, "SELECT name FROM concepts WHERE owner_no = ? ORDER BY id", owner_no)
+    names = [seal.open_text(name, "name") for (name,) in rows]
+    return {fold_name(name): name for name in names}
+
+
+async def _move(db: aiosqlite.Connection, seal: Seal, old: int, new: int, which: str, *parameters: Any) -> None:
     """Concepts with their avatars and keys change their owner; both memories get a new revision."""
     await db.execute("PRAGMA defer_foreign_keys = ON")  # rows of three tables change one after the other
     # Taught before anybody was linked: by the account whose memory it was.
@@ -249,15 +253,15 @@ async def _move(db: aiosqlite.Connection, old: int, new: int, which: str, *param
         " WHERE owner_no IN (?, ?) AND taught_by IS NULL",
         (old, new),
     )
-    concepts = f"SELECT id FROM concepts WHERE owner_no = ?1 AND {which}"
-    moved = [row[0] for row in await _rows(db, f"{concepts} AND ?2 IS NOT NULL", old, new, *parameters)]
-    for concept in moved:
+    concepts = f"SELECT id, name FROM concepts WHERE owner_no = ?1 AND {which}"
+    for concept, name in await _rows(db, f"{concepts} AND ?2 IS NOT NULL", old, new, *parameters):
         avatars = "SELECT id FROM avatars WHERE concept_id = ?"
         await db.execute(
             f"UPDATE keys SET owner_no = ? WHERE owner_no = ? AND avatar_id IN ({avatars})", (new, old, concept)
         )
         await db.execute("UPDATE avatars SET owner_no = ? WHERE concept_id = ?", (new, concept))
-        await db.execute("UPDATE concepts SET owner_no = ? WHERE id = ?", (new, concept))
+        folded = seal.digest(fold_name(seal.open_text(name, "name")), new)
+        await db.execute("UPDATE concepts SET owner_no = ?, folded = ? WHERE id = ?", (new, folded, concept))
     # What the last change was is not clear any more for either.
     await db.execute("DELETE FROM journal WHERE owner_no IN (?, ?)", (old, new))
     ((revision,),) = await _rows(db, "UPDATE counters SET value = value + 1 WHERE name = 'revision' RETURNING value")

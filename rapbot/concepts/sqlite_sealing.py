@@ -101,17 +101,19 @@ def _rewrite(db: sqlite3.Connection, tables: Mapping[str, Mapping[str, Column]],
             case str():
                 return seal.text(former.open_text(cell, what), what)
 
-    def folded(name: str) -> str:
-        return seal.digest(fold_name(former.open_text(name, "name")))
+    def folded(name: str, owner_no: int) -> str:
+        return seal.digest(fold_name(former.open_text(name, "name")), owner_no)
 
     failures: list[StoreError] = []
     db.create_function("renewed", 2, _told(renewed, failures))
-    db.create_function("folded", 1, _told(folded, failures))
+    db.create_function("folded", 2, _told(folded, failures))
     try:
         if "concepts" in tables:
-            db.execute("UPDATE concepts SET folded = folded(name)")
+            db.execute("UPDATE concepts SET folded = folded(name, owner_no)")
         for table, columns in tables.items():
-            cells = {name: column.sealed for name, column in columns.items() if column.sealed not in ("", "folded")}
+            there = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}  # an older program's has fewer
+            cells = {name: columns[name].sealed for name in columns if name in there}
+            cells = {name: what for name, what in cells.items() if what not in ("", "folded")}
             if cells:
                 changes = ", ".join(f"{name} = renewed('{what}', {name})" for name, what in cells.items())
                 db.execute(f"UPDATE {table} SET {changes}")
