@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +15,7 @@ from adapters.web.bodies import Bodies
 from adapters.web.gate import Gate
 from adapters.web.markup import ago
 from adapters.web.shelf import PictureShelf, take_upload
+from adapters.web.uploads import private_uploads
 from rapbot.errors import PhotoError
 
 
@@ -42,6 +47,26 @@ def test_an_upload_is_read_once_and_only_from_the_folder_of_uploads(tmp_path: Pa
     with pytest.raises(PhotoError):
         take_upload(uploads / ".." / "secret", uploads)
     assert secret.exists()
+
+
+def test_uploads_that_a_killed_page_left_are_removed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of a page that runs are left alone."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    code = (
+        "import os, signal, sys; from adapters.web.uploads import private_uploads\n"
+        "with private_uploads() as folder:\n"
+        "    (folder / 'photo.jpg').write_bytes(b'Zyxmark'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(tmp_path)}, check=False, timeout=60)
+    (left,) = [file for file in tmp_path.rglob("*") if file.name == "photo.jpg"]
+    with private_uploads() as mine:
+        assert not left.parent.exists()
+        (mine / "photo.jpg").write_bytes(b"Zyxmark")
+        with private_uploads():
+            assert (mine / "photo.jpg").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_shelf_forgets_the_oldest_pictures_and_never_takes_markup() -> None:

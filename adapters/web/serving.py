@@ -6,9 +6,7 @@ gradio's own `launch` would run a second loop in a thread; the store and the que
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import tempfile
 import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -21,6 +19,7 @@ from adapters.web.door import Door
 from adapters.web.gate import Application, Gate, check_password
 from adapters.web.shelf import PictureShelf, media_type
 from adapters.web.tabs import Tabs
+from adapters.web.uploads import private_uploads
 from rapbot.assistant import Assistant
 from rapbot.config import Settings
 from rapbot.errors import RapbotError
@@ -44,7 +43,7 @@ async def serve(assistant: Assistant, settings: Settings, ready: Callable[[str],
         settings.web.host, settings.web.port, "The page", "Choose another with --port; 0 finds a free one."
     )
     url = _address(settings.web.host, listening.getsockname()[1])
-    with listening, _private_uploads() as uploads:
+    with listening, private_uploads() as uploads:
         application = await asyncio.to_thread(_application, assistant, settings, uploads)
         config = uvicorn.Config(
             application, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=_GRACE
@@ -90,24 +89,6 @@ async def _announce(url: str, settings: Settings, ready: Callable[[str], None] |
 def _address(host: str, port: int) -> str:
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104 - only shown
     return f"http://{shown}:{port}"
-
-
-@contextmanager
-def _private_uploads() -> Iterator[Path]:
-    """A folder that only we may read, where uploads lie until they are read; it is gone when the page stops."""
-    with tempfile.TemporaryDirectory(prefix="rapbot-page-", ignore_cleanup_errors=True) as folder:
-        # gradio reads these when it is imported and whenever it makes a component
-        wanted = {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
-        before = {name: os.environ.get(name) for name in wanted}
-        os.environ.update(wanted)
-        try:
-            yield Path(folder)
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = value
 
 
 def _application(assistant: Assistant, settings: Settings, uploads: Path) -> Application:
