@@ -1,4 +1,4 @@
-"""SECURITY.md keeps its word: nothing in the sources runs what a file brings."""
+"""SECURITY.md keeps its word: the tests that it names exist, and nothing in the sources runs what a file brings."""
 
 from __future__ import annotations
 
@@ -22,6 +22,13 @@ def calls() -> Iterator[tuple[str, str, dict[str, ast.expr]]]:
 
 def _is(value: ast.expr | None, wanted: object) -> bool:
     return isinstance(value, ast.Constant) and value.value is wanted
+
+
+def test_every_test_that_the_page_names_exists() -> None:
+    page = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(tests/[\w./]+)`", page))
+    assert len(named) > 10
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
 
 
 def test_no_file_can_bring_code_along() -> None:
