@@ -24,6 +24,7 @@ from rapbot.inference.planning import plan, worker_start
 from rapbot.inference.queue import JobQueue
 from rapbot.inference.specs import FormerEncoder
 from rapbot.inference.worker import Worker
+from rapbot.logs import tell_kinds
 from rapbot.reencoding import Reencoding, find_former
 from rapbot.reloading import adapters_follow_config
 
@@ -53,6 +54,7 @@ async def running(
     `background`: after a change of encoder, encode the stored avatars again beside the other work.
     """
     limits = ConceptLimits.of(settings.limits)
+    asyncio.get_running_loop().set_exception_handler(tell_kinds)
     conversations = Conversations(
         lifetime=settings.chat.context_minutes * 60, turns=settings.chat.turns, photos=settings.chat.photos_in_memory
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 import traceback
@@ -35,6 +36,13 @@ def without_secrets(text: str) -> str:
     for secret in _secrets:
         text = text.replace(secret, "[hidden]")
     return text
+
+
+def tell_kinds(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Handles what nobody caught in a task or callback: asyncio would write its words and arguments into the log."""
+    error = context.get("exception")
+    kind = type(error).__name__ if error is not None else None
+    get_logger(__name__).error("not caught", error=kind, where=place_of(error) if error is not None else "?")
 
 
 class _HidingFactory:

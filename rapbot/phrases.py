@@ -100,9 +100,9 @@ def privacy_sentences(settings: Settings) -> str:
         )
     lines.append(
         _(
-            "What I don't keep: photos you send for an answer. The last one stays in memory for {minutes:.0f} minutes"
-            " at most, so that you can ask about it, and is never written to disk. My logs hold ids and times, no"
-            " texts, names or photos."
+            "What I don't keep: photos you send for an answer. They and your last words stay in memory for"
+            " {minutes:.0f} minutes at most, so that you can go on asking, and are never kept on disk. My logs hold ids"
+            " and times, no texts, names or photos."
         )
     )
     lines.append(
