@@ -8,7 +8,9 @@ docs/: `python -m benchmarks.face_quality ../shared/data/people ../shared/data/p
 Recall: of the names that photos should get, the part that they get. Wrong: part of the photos that get a name they
 should not. A draw learns every person from another of their own photos (one that shows one plain face) instead of the
 avatar, and asks for the rest: what people may expect who choose any photo. A crowd is a picture put together of 30
-heads: one photo's head of each person among heads of strangers from the negatives.
+heads (`face_crowds`): one photo's head of each person among those of other people, from the photos (their family and
+colleagues, who look alike) and the negatives; or of other people only. Last come these other people from the photos
+one by one: the hardest case, because nobody beside them takes the name.
 """
 
 from __future__ import annotations
@@ -22,8 +24,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from benchmarks.face_crowds import LAYOUTS, alone, crowds, heads, whose
 from rapbot.concepts.rap_format import read_rap_database
 from rapbot.config import Settings
 from rapbot.inference.face_matching import FaceRules, KnownFaces, match_faces
@@ -36,10 +39,6 @@ PLAIN_SCORE, PLAIN_SIDE = 0.9, 80
 """Of a face from which one would learn somebody: it looks into the camera and is not tiny."""
 SOMEBODY_ELSE = 0.17
 """The only face that is found in a photo of somebody may be another's: so far from the avatar it is."""
-HEADS, ACROSS, CELL = 30, 6, 250
-"""Of a crowd: so many heads, so many side by side, and pixels that each gets."""
-AROUND = 0.35
-"""Part of a head that is shown around it."""
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 
 
@@ -74,23 +73,27 @@ class Tally:
 
 
 class Stopwatch:
-    """Seconds of each call."""
+    """Seconds of each call: on the clock, and of the processor by all threads of this process."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
+        self.processor: list[float] = []
 
     def find(self, engine: FaceEngine, path: Path, known: Mapping[str, Face]) -> tuple[Face, ...]:
-        return self.look(engine, open_photo(path.read_bytes(), max_side=MOST_PIXELS_A_SIDE), known)
+        return self.look(engine, _open(path), known)
 
     def look(self, engine: FaceEngine, picture: Image.Image, known: Mapping[str, Face]) -> tuple[Face, ...]:
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), time.process_time()
         faces = engine.find(picture, np.stack([face.key for face in known.values()]))
         self.seconds.append(time.perf_counter() - began)
+        self.processor.append(time.process_time() - worked)
         return faces
 
     def line(self, what: str) -> str:
-        seconds = np.array(self.seconds)
-        return f"seconds {what}: best {seconds.min():.3f}, median {np.median(seconds):.3f}, worst {seconds.max():.3f}"
+        def told(seconds: Sequence[float]) -> str:
+            return f"best {min(seconds):.3f}, median {np.median(seconds):.3f}, worst {max(seconds):.3f}"
+
+        return f"seconds {what}: {told(self.seconds)}; of the processor: {told(self.processor)}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -125,49 +128,58 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(watch.line("a photo"))
     if options.crowds:
         everybody = [path for folder, paths in files.items() for path in paths]
-        strangers = [head for path, faces in zip(everybody, everything, strict=True) for head in _heads(path, faces)]
-        crowds, watch = _crowds(engine, photos, strangers, avatars, options.crowds)
-        print(_tally([avatars], crowds, [], rules).line(f"{len(crowds)} crowds of {HEADS}"))
-        print(watch.line("a crowd"))
+        strangers = [
+            head for path, faces in zip(everybody, everything, strict=True) for head in heads(_open(path), faces)
+        ]
+        _tell_crowds(engine, photos, strangers, avatars, options.crowds)
+
+
+def _open(path: Path) -> Image.Image:
+    return open_photo(path.read_bytes(), max_side=MOST_PIXELS_A_SIDE)
 
 
 def _pictures(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in PICTURES]
 
 
-def _heads(path: Path, faces: Sequence[Face]) -> list[Image.Image]:
-    """The heads of those who are surely people."""
-    picture = open_photo(path.read_bytes(), max_side=MOST_PIXELS_A_SIDE)
-    return [picture.crop(face.box.grown(AROUND).pixels(*picture.size)) for face in faces if face.sure]
-
-
-def _crowds(
+def _tell_crowds(
     engine: FaceEngine,
     photos: Sequence[Seen],
     strangers: Sequence[Image.Image],
     avatars: Mapping[str, Face],
     count: int,
-) -> tuple[list[Seen], Stopwatch]:
-    """Group pictures with one head of everybody known among strangers' (some twice, mirrored); the same in each run."""
-    chance, watch, crowds = random.Random(30), Stopwatch(), []
+) -> None:
+    portraits, alike = _cut_out(photos, avatars)
+    others, rules = [*alike, *strangers], FaceRules()
+    print(f"crowds of {len(others)} other people's heads, {len(alike)} of them from the photos")
+    for layout in LAYOUTS:
+        watch = Stopwatch()
+        for title, known in (("with them", portraits), ("without", {})):
+            found = [watch.look(engine, crowd, avatars) for crowd in crowds(known, others, layout, count)]
+            seen = [Seen("crowd", frozenset(known), faces) for faces in found]
+            heads_seen = np.mean([len(faces) for faces in found])
+            line = _tally([avatars], seen, [], rules).line(f"{count} {layout.name}, {title}")
+            print(f"{line}  {heads_seen:.1f} heads found")
+        print(watch.line("a crowd"))
+    one_by_one = [Seen("alone", frozenset(), engine.find(alone(head))) for head in alike]
+    print(_tally([avatars], one_by_one, [], rules).line(f"{len(alike)} others alone"))
+
+
+def _cut_out(
+    photos: Sequence[Seen], avatars: Mapping[str, Face]
+) -> tuple[dict[str, list[Image.Image]], list[Image.Image]]:
+    """(each person's heads, everybody else's) of the photos."""
     portraits: dict[str, list[Image.Image]] = {}
+    others: list[Image.Image] = []
     for photo in photos:
-        heads = _heads(photo.path, photo.faces)
-        if len(photo.truth) == 1 and len(heads) == 1:
-            (name,) = photo.truth
-            portraits.setdefault(name, []).append(heads[0])
-    for number in range(count):
-        heads = [chance.choice(portraits[name]) for name in sorted(portraits.keys() & avatars.keys())]
-        others = [ImageOps.mirror(head) if chance.random() < 0.5 else head for head in strangers]
-        heads += chance.choices(others, k=HEADS - len(heads))
-        chance.shuffle(heads)
-        crowd = Image.new("RGB", (ACROSS * CELL, -(-HEADS // ACROSS) * CELL), "grey")
-        for place, head in enumerate(heads):
-            shown = ImageOps.contain(head, (CELL - 10, CELL - 10), Image.Resampling.BICUBIC)
-            crowd.paste(shown, (place % ACROSS * CELL, place // ACROSS * CELL))
-        faces = watch.look(engine, crowd, avatars)
-        crowds.append(Seen(f"crowd {number}", frozenset(portraits.keys() & avatars.keys()), faces))
-    return crowds, watch
+        (name,) = photo.truth
+        faces = [face for face in photo.faces if face.sure]
+        cut = heads(_open(photo.path), faces)
+        mine = whose(photo.name, faces, avatars[name])
+        if mine is not None:
+            portraits.setdefault(name, []).append(cut.pop(mine))
+        others += cut
+    return portraits, others
 
 
 def _avatars(engine: FaceEngine, database: Path) -> dict[str, Face]:
@@ -188,8 +200,7 @@ def _seen(engine: FaceEngine, watch: Stopwatch, line: str, folder: Path, avatars
     plain = [face for face in faces if face.sure]
     learnt = None
     if len(plain) == 1 and len(row["concepts"]) == 1 and plain[0].score >= PLAIN_SCORE and plain[0].size >= PLAIN_SIDE:
-        picture = open_photo(path.read_bytes(), max_side=MOST_PIXELS_A_SIDE)
-        learnt = next((face for face in engine.find_avatar(picture) if face.sure), None)
+        learnt = next((face for face in engine.find_avatar(_open(path)) if face.sure), None)
     return Seen(path.stem, frozenset(row["concepts"]), faces, learnt, path)
 
 

@@ -19,6 +19,8 @@ from rapbot.config import Settings
 from rapbot.errors import ConceptError
 from rapbot.i18n import _, ngettext
 from rapbot.inference.job import AvatarFace
+from rapbot.inference.planning import plan
+from rapbot.inference.specs import FaceSpec
 from rapbot.inference.weights import FACES, ensure, is_ready
 from rapbot.messages import Actor, Box, Chat, ChatKind, Photo, Reply
 
@@ -36,7 +38,7 @@ class People:
         self._find_faces = find_faces
         self._mode = settings.people
         self._weights_dir = settings.weights_dir.expanduser()
-        self._own_models = settings.models.faces not in (None, "dlib")
+        self._own_models = plan(settings).faces.kind != FaceSpec().kind
 
     @property
     def recognised(self) -> bool:

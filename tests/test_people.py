@@ -231,6 +231,31 @@ async def test_a_thing_is_no_person(ann: Person) -> None:
         await ann.says("/face Lala")
 
 
+async def test_a_face_that_fills_the_photo_is_a_person_though_nobody_said_so(eileen: Person) -> None:
+    close = jpeg(ImageOps.mirror(astronaut().crop((150, 0, 300, 190)).resize((450, 570))))
+    taught = await eileen.says("/remember Zoe", close)
+    assert "Zoe (person)" in taught.text
+    assert Action.ALLOW_FACE in taught.actions
+
+
+async def test_people_and_things_stand_in_one_sentence(eileen: Person) -> None:
+    await eileen.says("/remember Lala A ginger cat. She likes cheese.", jpeg(cat()))
+    scene = Image.new("RGB", (1000, 500), (90, 110, 90))
+    scene.paste(cat().resize((600, 400)).crop((60, 0, 540, 400)), (10, 50))
+    scene.paste(ImageOps.mirror(astronaut().crop((60, 0, 420, 400))).resize((450, 500)), (540, 0))
+    reply = await eileen.says("", jpeg(scene))
+    assert {one.name for one in reply.sightings} == {"Eileen", "Lala"}
+    assert re.search(r"Eileen[^.]* and [^.]*Lala|Lala[^.]* and [^.]*Eileen", reply.text)
+    asked = (await eileen.says("is Lala on the left of Eileen?", jpeg(scene))).text
+    assert not asked.startswith("No")
+
+
+async def test_no_photo_is_searched_for_faces_where_nobody_visible_agreed(eileen: Person, ben: Person) -> None:
+    await ben.says("/remember Lala A ginger cat. She likes cheese.", jpeg(cat()))
+    searched = [await who.says("", jpeg(astronaut())) for who in (ben, eileen)]
+    assert ["faces" in reply.timings for reply in searched] == [False, True]
+
+
 async def test_the_face_is_chosen_where_a_photo_shows_several(ann: Person) -> None:
     two = Image.new("RGB", (640, 320))
     two.paste(astronaut().crop((100, 0, 400, 300)).resize((320, 320)), (0, 0))

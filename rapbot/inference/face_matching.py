@@ -35,7 +35,7 @@ _NOWHERE = 9.0
 class FaceRules:
     """When a face shows a person. Distances are Euclidean, of keys of length 1, in the yardsticks described above."""
 
-    limit: float = 0.143
+    limit: float = 0.141
     """A face farther than this from every avatar of a person does not show them."""
     spread: float = 0.11
     """Spread of an ordinary avatar, and what is taken where it was not measured."""
@@ -45,7 +45,7 @@ class FaceRules:
     stranger: float = 0.18
     """Distance from which on the nearest other person counts as far away."""
     stranger_power: float = 0.7
-    nobody: float = 0.16
+    nobody: float = 0.163
     """Taken for the distance of the nearest other person where only one person is known."""
     crowded: float = 0.85
     """The second yardstick never shrinks distances below this part, however near other people are."""
@@ -59,7 +59,7 @@ class FaceRules:
     """...by up to this part of the limit."""
     alike: float = 0.008
     """Two people who fit a face equally well, up to this, cannot be told apart: both are named."""
-    counterexample_reach: float = 0.143
+    counterexample_reach: float = 0.141
     """A counterexample speaks only about faces nearer to it than this."""
     second: float = 0.2
     """Weight of the second nearest avatar of a person beside the nearest one."""
