@@ -35,6 +35,9 @@ from rapbot.inference.writing import JobListener, Material, write_answers
 from rapbot.messages import WHOLE, Stage
 from rapbot.photos import PhotoLimits, to_avatar_jpeg
 
+_CLOSE_UP = 0.12
+"""Part of a photo that a face takes at least where the photo is of that person."""
+
 Report = Callable[[Sequence[str], Stage], None]
 """Told which jobs reached which stage."""
 
@@ -284,6 +287,8 @@ class RapPipeline:
         if picture is None:
             raise InferenceError(mark("Please send a photo with that."))
         box, seen = job.box, work.perception
+        if box is None and job.faces and self._close_up(work, picture):
+            box = WHOLE
         if box is None:
             box = choose_avatar_box(picture, seen.regions, job.category) if seen is not None else WHOLE
         with _timed([work], "encode"):
@@ -291,15 +296,21 @@ class RapPipeline:
             key, *others = [space.encoder.encode_avatar(part) for space in self._spaces.values()]
             other_keys = tuple((name, other.tobytes()) for name, other in zip(self.encoders[1:], others, strict=True))
         tags = next((region.tags for region in seen.regions if region.box == box), ()) if seen is not None else ()
-        faces: tuple[AvatarFace, ...] = ()
-        if job.faces:
-            with _timed([work], "faces"):
-                faces = self._models.faces.look_at_avatar(cut(picture, box))
+        faces = self._faces(work, cut(picture, box)) if job.faces else ()
         jpeg = to_avatar_jpeg(picture, box)
         with _timed([work], "generate"):
             traits = self._illustrator.traits(job.category, cut(picture, box))
         avatar = EncodedAvatar(jpeg, key.tobytes(), self.encoder_name, box, tags, faces, other_keys, traits)
         return Answer(job.id, avatar=avatar)
+
+    def _faces(self, work: _Work, picture: Image.Image) -> tuple[AvatarFace, ...]:
+        with _timed([work], "faces"):
+            return self._models.faces.look_at_avatar(picture)
+
+    def _close_up(self, work: _Work, picture: Image.Image) -> bool:
+        """Whether a face is so large that it is what is taught, and no thing beside it, wherever the eyes would cut."""
+        faces = self._faces(work, picture)
+        return bool(faces) and faces[0].box.area > _CLOSE_UP
 
     def _illustrate(self, work: _Work) -> None:
         """Get the avatars that a model that sees needs: out of the job, or by asking for them."""
