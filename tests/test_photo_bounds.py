@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import multiprocessing
+import os
 import struct
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from contextlib import suppress
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pebble import ProcessExpired, ProcessPool
 from PIL import Image
 
 from benchmarks.fuzz_photos import campaign
@@ -22,6 +25,7 @@ from benchmarks.photo_mutations import KINDS, damaged, drawn, seeds
 from rapbot.errors import PhotoError
 from rapbot.photos import PhotoLimits, open_photo
 from rapbot.picture_files import bare_gif, bare_jpeg, bare_png
+from tests.fuzz_entries import hangs_in_a_decoder
 
 MEGABYTE = zlib.compress(bytes(1_000_000), 9)
 
@@ -131,6 +135,14 @@ def test_a_decoder_that_hangs_and_holds_the_interpreter_ends_the_worker_process(
         print("went on")
     """)
     assert (done.returncode, done.stdout, done.stderr) == (1, "stuck\n", "")
+
+
+def test_the_supervisor_of_the_worker_sees_that_process_end_and_starts_another() -> None:
+    """As `Worker` does, which tries the message once more and then tells the person."""
+    with ProcessPool(max_workers=1, context=multiprocessing.get_context("spawn")) as pool:
+        with pytest.raises(ProcessExpired):
+            pool.schedule(hangs_in_a_decoder, timeout=120).result()
+        assert pool.schedule(os.getpid, timeout=120).result() != os.getpid()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not bound memory so")
