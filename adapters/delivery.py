@@ -16,6 +16,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
+from adapters.rates import Asker, Rates, Verdict
+from rapbot.config import LimitSettings
 from rapbot.errors import RapbotError
 from rapbot.i18n import _, ngettext, speaking
 from rapbot.inbox import handling
@@ -109,14 +111,30 @@ class Turns(Generic[Sent]):
     """How many questions are remembered for later edits."""
     described: Callable[[Sent], Any] | None = None
     """What was sent, as JSON can hold it: noted in the inbox, so that after a crash this very answer is edited."""
+    rates: Rates = field(default_factory=lambda: Rates(LimitSettings()))
     _turns: OrderedDict[str, _Turn[Sent]] = field(default_factory=OrderedDict)
     _open: bool = True
 
-    async def answer(self, key: str, channel: Channel[Sent], work: Work, language: str | None = None) -> Sent | None:
+    async def answer(
+        self,
+        key: str,
+        channel: Channel[Sent],
+        work: Work,
+        language: str | None = None,
+        asker: Asker | None = None,
+    ) -> Sent | None:
         """Do the work and show its answer. A question asked again (an edit) gets its first answer edited.
 
-        Returns what was sent; None when there was nothing to say or the question was deleted meanwhile.
+        Returns what was sent; None when there was nothing to say or the question was deleted meanwhile. Who asks too
+        much is told so instead, then nothing; what an earlier run of the program left is not counted.
         """
+        update = handling()
+        if asker is not None and not (update is not None and update.again):
+            match self.rates.admit(asker):
+                case Verdict.SILENCE:
+                    return None
+                case Verdict.TOO_MUCH:
+                    work = _too_much
         turn = self._turns.setdefault(key, _Turn())
         self._turns.move_to_end(key)
         while len(self._turns) > self.kept:
@@ -249,7 +267,7 @@ class _Placeholder(Generic[Sent]):
 
     @property
     def _waits(self) -> bool:
-        return self._latest is not None and self._latest.stage is Stage.QUEUED
+        return self._latest is not None and self._latest.stage in (Stage.QUEUED, Stage.STARTING)
 
     async def _show(self) -> None:
         told: Progress | None = None
@@ -317,6 +335,10 @@ async def typing(
         await asyncio.wait([task])
 
 
+async def _too_much(_listener: ProgressListener) -> Shown:
+    return Shown(_("That is more than I can answer at once. Please wait a minute, then send again what I left out."))
+
+
 async def _quietly(doing: Awaitable[object]) -> None:
     try:
         await doing
@@ -329,6 +351,8 @@ def progress_sentence(progress: Progress) -> str:
     if progress.text:
         return progress.text[:_MOST_WORDS] + " …"
     match progress.stage:
+        case Stage.STARTING:
+            return _("My models are just starting. Your message waits here; I answer as soon as they are ready …")
         case Stage.QUEUED if progress.position:
             return ngettext(
                 "Waiting: {count} message before yours …", "Waiting: {count} messages before yours …", progress.position

@@ -16,8 +16,9 @@ from rapbot.conversation import AnswerRecord, ChatContext, Conversations
 from rapbot.errors import ConceptError, Gone, NameUnknown, PhotoError, RapbotError, TextError
 from rapbot.i18n import _
 from rapbot.inference.job import Answer, AvatarPicture, Job, Scene, Task, Turn
+from rapbot.inference.offhand import answer_offhand
 from rapbot.inference.queue import JobQueue
-from rapbot.messages import Action, Actor, Chat, Photo, ProgressListener, Reply, Request, Sighting
+from rapbot.messages import Action, Actor, Chat, ChatKind, Photo, ProgressListener, Reply, Request, Sighting
 from rapbot.phrases import why_sentences, without_brackets
 from rapbot.understanding import has_pronoun, understand, unknown_subject
 
@@ -86,7 +87,15 @@ class Answering:
         if task is Task.FIND and mentioned:
             task = Task.LOCATE
         photo = request.photos[0].data if request.photos else context.photo
-        job = self.job(request.actor, task, text=request.text, photo=photo, concepts=sight.visible, mentioned=mentioned)
+        job = self.job(
+            request.actor,
+            task,
+            text=request.text,
+            photo=photo,
+            concepts=sight.visible,
+            mentioned=mentioned,
+            chat=_group(request),
+        )
         return await self._answer(request, context, sight, job, listener, album)
 
     async def why(self, actor: Actor, answer_id: str) -> Reply:
@@ -208,6 +217,7 @@ class Answering:
             history=context.turns,
             options=ask.options,
             picture=ask.picture,
+            chat=_group(request),
         )
 
     async def _mentioned(self, text: str, sight: Sight) -> tuple[int, ...]:
@@ -219,6 +229,8 @@ class Answering:
 
     async def _submit(self, job: Job, sight: Sight, listener: ProgressListener | None) -> Answer:
         """The worker's answer; a model that sees gets the avatars that it asks for after looking."""
+        if self._queue.restarting and (told := await asyncio.to_thread(answer_offhand, job)) is not None:
+            return told
         looked = await self._queue.submit(job, listener)
         if not looked.wanted:
             return looked
@@ -292,6 +304,10 @@ def _meant(text: str, mentions: list[Mention], sight: Sight) -> tuple[int, ...]:
     """Concept ids, first named first; a name that several people share in this group means all of them."""
     meant = (other for m in mentions for other in sight.namesakes(m.concept_id, text[m.start : m.end]))
     return tuple(dict.fromkeys(meant))
+
+
+def _group(request: Request) -> str:
+    return request.chat.id if request.chat.kind is ChatKind.GROUP else ""
 
 
 def _still_visible(record: AnswerRecord, sight: Sight) -> tuple[Sighting, ...]:

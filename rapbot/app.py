@@ -69,6 +69,7 @@ async def running(
             batch_wait=settings.worker.batch_wait_ms / 1000,
             size=settings.worker.queue_size,
             per_person=settings.worker.queue_per_person,
+            per_chat=settings.worker.queue_per_chat,
         )
         if models:  # commands that only touch the store need no worker
             await started.enter_async_context(worker)

@@ -103,6 +103,7 @@ def _stages(quiet: bool) -> Iterator[ProgressListener | None]:
     from rapbot.messages import Progress, Stage
 
     words = {
+        Stage.STARTING: "Starting the models …",
         Stage.QUEUED: "Starting the models …",
         Stage.LOOKING: "Looking …",
         Stage.RECALLING: "Remembering …",

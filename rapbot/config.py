@@ -100,6 +100,7 @@ class WorkerSettings(_Section):
     start_deadline_s: float = Field(180.0, gt=0)
     queue_size: int = Field(200, ge=1)
     queue_per_person: int = Field(20, ge=1)
+    queue_per_chat: int = Field(60, ge=1)
     backoff_first_s: float = Field(0.2, ge=0)
     backoff_max_s: float = Field(30.0, ge=0)
 
@@ -159,6 +160,11 @@ class LimitSettings(_Section):
     photo_megabytes: float = Field(20.0, gt=0)
     photo_megapixels: float = Field(50.0, gt=0)
     text_characters: int = Field(2000, ge=1)
+    messages_at_once: int = Field(60, ge=1)
+    """Of one person, an album being one; more than that comes at `messages_per_minute`."""
+    messages_per_minute: float = Field(20.0, gt=0)
+    group_messages_at_once: int = Field(120, ge=1)
+    group_messages_per_minute: float = Field(60.0, gt=0)
 
 
 class ChatSettings(_Section):

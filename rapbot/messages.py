@@ -105,6 +105,8 @@ class Sighting:
 class Stage(StrEnum):
     """What the program is doing for a waiting person, in this order."""
 
+    STARTING = "starting"
+    """The models are being loaded: at the start, and after the worker process died."""
     QUEUED = "queued"
     LOOKING = "looking"
     RECALLING = "recalling"

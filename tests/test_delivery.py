@@ -55,6 +55,18 @@ async def says(text: str) -> Shown:
     return Shown(text)
 
 
+async def test_who_waits_for_models_that_start_is_told_so_and_the_answer_takes_its_place() -> None:
+    paper, turns = Paper(), Turns[int](QUICK)
+
+    async def starting(listener: ProgressListener) -> Shown:
+        listener(Progress(Stage.STARTING))
+        await paper.until("models are just starting")
+        return Shown("a cat")
+
+    await turns.answer("1", paper, starting)
+    assert paper.messages == {0: "a cat"}
+
+
 async def test_an_answer_is_sent_once() -> None:
     paper, turns = Paper(), Turns[int](QUICK)
     assert await turns.answer("1", paper, lambda _: says("hello")) == 0

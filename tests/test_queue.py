@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
+from benchmarks.fair_shares import Timed, slowdown
 from rapbot.errors import Busy, InferenceError, RapbotError
 from rapbot.inference.job import Answer, Job, Task
 from rapbot.inference.queue import JobQueue
 from rapbot.messages import Progress, ProgressListener, Stage
+from tests.virtual_time import run
 
 
 class GatedRunner:
     """Answers with the job's own text once the gate is open; remembers the batches."""
+
+    awake = True
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()
@@ -75,21 +80,82 @@ async def test_one_failed_job_leaves_the_others_of_its_batch_alone() -> None:
     assert isinstance(results[1], Answer)
 
 
-async def test_limits_per_person_and_in_all_are_told_in_a_sentence() -> None:
+async def outcomes(queue: JobQueue, runner: GatedRunner, jobs: Sequence[Job]) -> dict[str, str]:
+    """Submits these in order behind a running job; what came of each: its answer, or why it was left out."""
+    tasks = {"running": asyncio.create_task(queue.submit(job("running", "zoe")))}
+    await started(5)
+    for one in jobs:
+        tasks[one.id] = asyncio.create_task(queue.submit(one))
+        await started(2)
+    runner.gate.set()
+    results = await asyncio.gather(*tasks.values(), return_exceptions=True)
+    assert all(isinstance(one, Answer | Busy) for one in results)
+    return {
+        name: "answered" if isinstance(one, Answer) else str(one)
+        for name, one in zip(tasks, results, strict=True)
+        if name != "running"
+    }
+
+
+async def test_what_is_too_much_of_one_person_is_shed_oldest_first_with_a_sentence() -> None:
     runner = GatedRunner()
-    async with JobQueue(runner, batch_size=1, batch_wait=0, size=4, per_person=2) as queue:
-        tasks = [asyncio.create_task(queue.submit(job("running", "zoe")))]
+    async with JobQueue(runner, batch_size=1, batch_wait=0, per_person=2) as queue:
+        told = await outcomes(queue, runner, [*(job(f"a{i}", "ann") for i in range(4)), job("b", "ben")])
+    assert [name for name, what in told.items() if what == "answered"] == ["a2", "a3", "b"]
+    assert "of yours" in told["a0"]
+    assert "send it again" in told["a1"]
+
+
+async def test_what_is_too_much_in_all_is_shed_from_whoever_has_most_waiting() -> None:
+    runner = GatedRunner()
+    async with JobQueue(runner, batch_size=1, batch_wait=0, size=4) as queue:
+        jobs = [job("b0", "ben"), *(job(f"a{i}", "ann") for i in range(3)), job("c", "cleo"), job("d", "dan")]
+        told = await outcomes(queue, runner, jobs)
+    assert [name for name, what in told.items() if what != "answered"] == ["a0", "a1"]
+    assert "too much to do" in told["a0"]
+
+
+async def test_a_group_cannot_fill_the_queue() -> None:
+    runner = GatedRunner()
+    group = [replace(job(f"g{i}", f"person {i}"), chat="group") for i in range(5)]
+    async with JobQueue(runner, batch_size=1, batch_wait=0, per_chat=3) as queue:
+        told = await outcomes(queue, runner, [job("private", "ann"), *group, replace(job("other"), chat="other")])
+    assert [name for name, what in told.items() if what != "answered"] == ["g0", "g1"]
+    assert "group" in told["g0"]
+
+
+async def test_while_the_models_start_whoever_waits_is_told_so() -> None:
+    runner = GatedRunner()
+    told: list[Progress] = []
+    async with JobQueue(runner, batch_size=1, batch_wait=0) as queue:
+        first = asyncio.create_task(queue.submit(job("first", "zoe")))
         await started(5)
-        tasks += [asyncio.create_task(queue.submit(job(f"a{i}", "ann"))) for i in range(2)]
-        await started(2)
-        with pytest.raises(Busy, match="2 messages waiting"):
-            await queue.submit(job("a3", "ann"))
-        tasks += [asyncio.create_task(queue.submit(job(f"b{i}", f"p{i}"))) for i in range(2)]
-        await started(2)
-        with pytest.raises(Busy, match="too much to do"):
-            await queue.submit(job("c", "carl"))
+        assert not queue.restarting, "nothing has run yet, so nothing was lost"
+        runner.awake = False
+        second = asyncio.create_task(queue.submit(job("second"), told.append))
+        await started(3)
+        assert told == [Progress(Stage.STARTING, 0)]
         runner.gate.set()
-        await asyncio.gather(*tasks)
+        await asyncio.gather(first, second)
+        assert queue.restarting
+
+
+@pytest.mark.parametrize(("people", "load"), [(1, 0.05), (5, 0.25), (50, 0.5)])
+def test_a_flooder_slows_nobody_by_more_than_a_fifth(people: int, load: float) -> None:
+    """Hours of virtual time: the same questions at the same moments, with and without somebody who never stops."""
+    found = slowdown(people, load, hours=1.0)
+    assert found["slower"] <= 0.2
+    assert found["of_the_flooder_a_minute"] > 1, "held back, not shut out"
+
+
+def test_who_is_alone_is_never_held_back() -> None:
+    async def flood() -> float:
+        loop = asyncio.get_running_loop()
+        async with JobQueue(Timed(1.0), batch_size=4, per_person=200) as queue:
+            await asyncio.gather(*(queue.submit(job(f"j{i}")) for i in range(200)))
+            return loop.time()
+
+    assert run(flood()) == pytest.approx(200.0, rel=0.01)
 
 
 async def test_a_cancelled_message_leaves_the_line_and_the_positions_move_up() -> None:

@@ -9,6 +9,7 @@ from pathlib import PurePath
 import aiohttp
 import discord
 
+from adapters.shares import Shares
 from rapbot.config import LimitSettings
 from rapbot.errors import PhotoError
 from rapbot.i18n import _
@@ -50,9 +51,16 @@ def chosen(files: Sequence[discord.Attachment], limits: LimitSettings) -> tuple[
     return pictures
 
 
-async def load(files: Sequence[discord.Attachment], limits: LimitSettings) -> tuple[Photo, ...]:
-    """Their bytes, never on disk. Raises PhotoError."""
-    return tuple(await asyncio.gather(*(_load(file) for file in chosen(files, limits))))
+async def load(
+    files: Sequence[discord.Attachment], limits: LimitSettings, downloads: Shares, person: str
+) -> tuple[Photo, ...]:
+    """Their bytes, never on disk, for this person (`Actor.id`). Raises PhotoError."""
+
+    async def one(file: discord.Attachment) -> Photo:
+        async with downloads.of(person):
+            return await _load(file)
+
+    return tuple(await asyncio.gather(*(one(file) for file in chosen(files, limits))))
 
 
 async def _load(file: discord.Attachment) -> Photo:

@@ -34,7 +34,7 @@ class Presses:
             return
 
         async def photo() -> Photo | None:
-            return await self._photo(interaction.message, data)
+            return await self._photo(interaction.message, data, actor.id)
 
         async def work(listener: ProgressListener) -> Shown | None:
             await self._reception.members.check(chat)
@@ -44,14 +44,15 @@ class Presses:
 
         await self._reception.interaction(interaction, work)
 
-    async def _photo(self, message: discord.Message | None, data: str) -> Photo | None:
+    async def _photo(self, message: discord.Message | None, data: str, person: str) -> Photo | None:
         """What the answer with the button speaks of: the picture of its question, else the one it shows itself."""
         found = await spoken_of(message, message.author.id) if message is not None else ()
         if not found:
             return None
         at = _number(message, data) - 1
         chosen = found[at] if 0 <= at < len(found) else found[0]
-        return (await load([chosen], self._reception.settings.limits))[0]
+        reception = self._reception
+        return (await load([chosen], reception.settings.limits, reception.downloads, person))[0]
 
 
 def _asks_for_words(press: Press) -> bool:

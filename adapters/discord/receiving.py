@@ -13,10 +13,11 @@ from adapters.discord.origins import before, spoken_of
 from adapters.discord.pictures import attached, is_picture, load
 from adapters.discord.places import chat_of_message
 from adapters.discord.reception import Reception, with_hint
+from adapters.rates import Asker
 from adapters.recent import Recent
 from rapbot.errors import RapbotError
 from rapbot.logs import get_logger
-from rapbot.messages import ProgressListener, Request
+from rapbot.messages import ChatKind, ProgressListener, Request
 
 _log = get_logger(__name__)
 _EMOJI = re.compile(r"<a?:(\w{1,32}):\d+>")
@@ -74,16 +75,16 @@ class Receiving:
 
         async def work(listener: ProgressListener) -> Shown | None:
             files = question.files or (() if question.unasked else await self._referred(message))
-            photos = await load(files, self._reception.settings.limits)
-            await self._reception.members.check(chat)
-            text = question.text
-            if not text and not photos:  # nothing but our name
-                text = "/help"
-            request = Request(actor, chat, text, photos, admin=_is_admin(message))
-            if question.unasked:
-                return await desk.message(request, unasked=True)
-            shown = await desk.message(request, listener)
-            return with_hint(shown, chat)
+            async with self._reception.under_way.of(actor.id, len(files)):
+                photos = await load(files, self._reception.settings.limits, self._reception.downloads, actor.id)
+                await self._reception.members.check(chat)
+                text = question.text
+                if not text and not photos:  # nothing but our name
+                    text = "/help"
+                request = Request(actor, chat, text, photos, admin=_is_admin(message))
+                if question.unasked:
+                    return await desk.message(request, unasked=True)
+                return with_hint(await desk.message(request, listener), chat)
 
         async def unasked(listener: ProgressListener) -> Shown | None:
             try:
@@ -97,7 +98,9 @@ class Receiving:
         channel = MessageChannel(message, quiet=question.unasked)
         self._asked.put(_key(message), _fingerprint(message))
         doing = unasked if question.unasked else work
-        await self._reception.answer(_key(message), channel, doing, actor.language)
+        group = chat.id if chat.kind is ChatKind.GROUP else ""
+        asker = Asker(actor.id, group, unasked=question.unasked)
+        await self._reception.answer(_key(message), channel, doing, actor.language, asker)
 
     def _question(self, message: discord.Message) -> _Question | None:
         """None: it is not for us, or says nothing."""

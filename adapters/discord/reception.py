@@ -17,7 +17,9 @@ from adapters.discord.keeping import described
 from adapters.discord.pictures import chosen, load
 from adapters.discord.places import Members, People, chat_of_interaction, present
 from adapters.intake import Undelivered
+from adapters.rates import Asker, Rates
 from adapters.recent import Recent
+from adapters.shares import Shares
 from rapbot.assistant import Assistant
 from rapbot.config import Settings
 from rapbot.errors import RapbotError
@@ -28,6 +30,8 @@ from rapbot.messages import Chat, ChatKind, ProgressListener, Request
 
 _log = get_logger(__name__)
 _REMEMBERED = 10_000
+_DOWNLOADS = 16
+"""Photos that are fetched at once."""
 _QUOTES = re.compile('["“”„«»]')
 
 InteractionWork = Callable[[ProgressListener], Awaitable[Shown | None]]
@@ -42,10 +46,18 @@ class Reception:
     settings: Settings
     members: Members
     people: People = field(default_factory=People)
-    turns: Turns[Sent] = field(default_factory=lambda: Turns(described=described))
+    turns: Turns[Sent] = field(init=False)
+    downloads: Shares = field(default_factory=lambda: Shares(_DOWNLOADS, _DOWNLOADS // 2))
+    under_way: Shares = field(init=False)
+    """Of the photos that may be in memory at once, until they are answered."""
     taking: bool = True
     """False while the bot stops: what runs is finished, nothing new begins."""
     _seen: Recent[int, None] = field(default_factory=lambda: Recent(_REMEMBERED))
+
+    def __post_init__(self) -> None:
+        worker = self.settings.worker
+        self.turns = Turns(described=described, rates=Rates(self.settings.limits))
+        self.under_way = Shares(worker.queue_size, worker.queue_per_person)
 
     def first_time(self, event_id: int) -> bool:
         """False for an event that came before: after a RESUME some may come twice."""
@@ -53,11 +65,11 @@ class Reception:
         update = handling()
         return new or (update is not None and update.again)
 
-    async def answer(self, key: str, channel: Channel[Sent], work: Work, language: str | None) -> None:
+    async def answer(self, key: str, channel: Channel[Sent], work: Work, language: str | None, asker: Asker) -> None:
         """`Turns.answer`, with the failures of Discord itself in the log: there is no place left to tell them."""
         try:
-            await self.turns.answer(key, channel, work, language)
-        except (discord.DiscordServerError, discord.RateLimited, aiohttp.ClientConnectorError) as error:
+            await self.turns.answer(key, channel, work, language, asker)
+        except (discord.DiscordServerError, discord.RateLimited, aiohttp.ClientError, OSError) as error:
             _log.warning("answer not delivered", error=type(error).__name__)
             raise Undelivered from error
         except discord.HTTPException as error:
@@ -70,7 +82,8 @@ class Reception:
         if not await self.welcome(interaction):
             return
         actor = self.people.of_interaction(interaction)
-        group = chat_of_interaction(interaction).kind is ChatKind.GROUP
+        chat = chat_of_interaction(interaction)
+        group = chat.kind is ChatKind.GROUP
         channel = InteractionChannel(interaction, group=group, present=present(interaction))
         try:
             await channel.acknowledge(private=private)
@@ -86,7 +99,8 @@ class Reception:
             except Exception as error:
                 return Shown(sentence(error), private=True)
 
-        await self.answer(f"interaction:{interaction.id}", channel, told, actor.language)
+        asker = Asker(actor.id, chat.id if group else "", open=True)
+        await self.answer(f"interaction:{interaction.id}", channel, told, actor.language, asker)
 
     async def command(
         self,
@@ -108,10 +122,11 @@ class Reception:
                 return
 
         async def work(listener: ProgressListener) -> Shown | None:
-            photos = await load(files, limits)
-            await self.members.check(chat)
-            admin = is_admin(interaction)
-            shown = with_hint(await self.desk.message(Request(actor, chat, text, photos, admin=admin), listener), chat)
+            async with self.under_way.of(actor.id, len(files)):
+                photos = await load(files, limits, self.downloads, actor.id)
+                await self.members.check(chat)
+                request = Request(actor, chat, text, photos, admin=is_admin(interaction))
+                shown = with_hint(await self.desk.message(request, listener), chat)
             if shown is None:  # a command must be answered, else it goes on "thinking"
                 return Shown(_("I don't answer here."), private=True)
             if shown.pictures or not photos:

@@ -10,7 +10,9 @@ from telegram import Bot, Message
 
 from adapters.delivery import Shown, Turns
 from adapters.desk import PRIVATE_COMMANDS, Desk
+from adapters.rates import Asker
 from adapters.recent import Recent
+from adapters.shares import Shares
 from adapters.telegram.channel import Place, TelegramChannel
 from adapters.telegram.membership import Members
 from adapters.telegram.pictures import Pictures
@@ -63,6 +65,11 @@ class Question:
         """Asked in a group, to be answered in the private chat."""
         return self.in_group and self.words.command in PRIVATE_COMMANDS and self.sender.user_id is not None
 
+    @property
+    def asker(self) -> Asker:
+        group = self.chat.id if self.in_group else ""
+        return Asker(self.sender.actor.id, group, unasked=self.unasked)
+
     def place(self) -> Place:
         return Place(
             self.message.chat.id,
@@ -99,13 +106,16 @@ class Answering:
         members: Members,
         pictures: Pictures,
         shelf: Shelf,
+        under_way: Shares,
     ) -> None:
+        """`under_way`: of the photos that may be in memory at once, until they are answered."""
         self._bot = bot
         self._desk = desk
         self._turns = turns
         self._members = members
         self._pictures = pictures
         self._shelf = shelf
+        self._under_way = under_way
         self._reactions = Reactions(bot)
         self._asked: Recent[str, bool] = Recent(2000)
 
@@ -168,7 +178,7 @@ class Answering:
         acknowledged = bool(question.pictures) and not question.unasked
         reaction = self._reactions.while_answering(message.chat.id, message.message_id, outcome)
         async with reaction if acknowledged else nullcontext():
-            sent = await self._turns.answer(key, channel, work, question.sender.actor.language)
+            sent = await self._turns.answer(key, channel, work, question.sender.actor.language, question.asker)
         if shown and not shown[-1].awaits:  # the next words answer this prompt: they are not about the picture
             self._shelf.keep(sent, question.pictures)
 
@@ -182,8 +192,9 @@ class Answering:
                 _("Who writes anonymously owns nothing here. Please write under your own name, or to me in private.")
             )
         try:
-            request = await self._request(question)
-            return await self._desk.message(request, listener, unasked=question.unasked)
+            async with self._under_way.of(question.sender.actor.id, len(question.pictures)):
+                request = await self._request(question)
+                return await self._desk.message(request, listener, unasked=question.unasked)
         except RapbotError:
             if question.unasked:  # nobody asked, so nobody is told that it failed
                 return None
@@ -194,7 +205,7 @@ class Answering:
         if question.in_group:
             await self._members.check(message.chat.id)
         admin = await self._is_admin(question)
-        photos = await self._pictures.load(question.pictures)
+        photos = await self._pictures.load(question.pictures, question.sender.actor.id)
         return _request(question.sender.actor, question.chat, question, photos, admin=admin)
 
     async def _is_admin(self, question: Question) -> bool:
@@ -215,14 +226,16 @@ class Answering:
             async def show_the_way(listener: ProgressListener) -> Shown:
                 return here.way_to_private()
 
-            await self._turns.answer(key, here, show_the_way, actor.language)
+            await self._turns.answer(key, here, show_the_way, actor.language, question.asker)
             return
 
         async def work(listener: ProgressListener) -> Shown | None:
-            photos = await self._pictures.load(question.pictures)
-            return await self._desk.message(_request(actor, Chat(actor.id), question, photos), listener)
+            async with self._under_way.of(actor.id, len(question.pictures)):
+                photos = await self._pictures.load(question.pictures, actor.id)
+                return await self._desk.message(_request(actor, Chat(actor.id), question, photos), listener)
 
-        await self._turns.answer(key, TelegramChannel(self._bot, Place(user_id)), work, actor.language)
+        there = TelegramChannel(self._bot, Place(user_id))
+        await self._turns.answer(key, there, work, actor.language, question.asker)
         await self._reactions.show(question.message.chat.id, question.message.message_id, DONE)
 
 

@@ -73,11 +73,12 @@ def _makes_message(endpoint: str) -> bool:
 
 
 def may_work_later(error: TelegramError) -> bool:
-    """Whether a message that was not sent for this reason surely is not there, and may be taken later."""
+    """Whether a message that was not sent for this reason may be taken later.
+
+    Where the line broke before Telegram's answer it may be there all the same: twice is better than never.
+    """
     return isinstance(error, RetryAfter) or (
-        isinstance(error, NetworkError)
-        and type(error) in (NetworkError, TimedOut)
-        and _repeatable("sendMessage", error)
+        type(error) in (NetworkError, TimedOut) and "too large" not in error.message.casefold()
     )
 
 

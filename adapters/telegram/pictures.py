@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from telegram import Bot
 from telegram.error import BadRequest, NetworkError, TelegramError
 
+from adapters.shares import Shares
 from adapters.telegram.reading import PictureFile
 from rapbot.errors import PhotoError
 from rapbot.i18n import _
@@ -22,23 +23,23 @@ _ATTEMPTS = 2
 
 
 class Pictures:
-    """Downloads, a few at a time. `limit` in bytes, `patience` in seconds for one picture."""
+    """Downloads, a few at a time, of one person half as many. `limit` in bytes, `patience` in seconds for a picture."""
 
     def __init__(self, bot: Bot, limit: int, patience: float = 60.0, at_once: int = 8) -> None:
         self._bot = bot
         self._limit = min(limit, GETFILE_LIMIT)
         self._patience = patience
-        self._slots = asyncio.Semaphore(at_once)
+        self._slots = Shares(at_once, max(1, at_once // 2))
 
-    async def load(self, files: Sequence[PictureFile]) -> tuple[Photo, ...]:
-        """The pictures in the order of `files`. Raises PhotoError."""
+    async def load(self, files: Sequence[PictureFile], person: str) -> tuple[Photo, ...]:
+        """The pictures in the order of `files`, for this person (`Actor.id`). Raises PhotoError."""
         for file in files:
             if file.size > self._limit:
                 raise self._too_big(file.size)
-        return tuple(await asyncio.gather(*(self._fetch(file) for file in files)))
+        return tuple(await asyncio.gather(*(self._fetch(file, person) for file in files)))
 
-    async def _fetch(self, file: PictureFile) -> Photo:
-        async with self._slots:
+    async def _fetch(self, file: PictureFile, person: str) -> Photo:
+        async with self._slots.of(person):
             for attempt in range(1, _ATTEMPTS + 1):
                 try:
                     async with asyncio.timeout(self._patience):

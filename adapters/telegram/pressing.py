@@ -6,6 +6,7 @@ from telegram import Bot, CallbackQuery, MaybeInaccessibleMessage, Message
 
 from adapters.delivery import Shown, Turns
 from adapters.desk import Desk
+from adapters.rates import Asker
 from adapters.telegram.answering import Shelf
 from adapters.telegram.channel import Place, TelegramChannel, quietly
 from adapters.telegram.membership import Members
@@ -38,7 +39,7 @@ class Pressing:
         pictures = self._about(message)
 
         async def photo() -> Photo | None:
-            return (await self._pictures.load(pictures[:1]))[0] if pictures else None
+            return (await self._pictures.load(pictures[:1], actor.id))[0] if pictures else None
 
         shown: list[Shown] = []
 
@@ -52,7 +53,8 @@ class Pressing:
 
         channel = TelegramChannel(self._bot, _place(message, query.from_user.id), _sent(message))
         key = f"{message.chat.id}:{message.message_id}:{query.id}"
-        sent = await self._turns.answer(key, channel, work, actor.language)
+        asker = Asker(actor.id, chat.id if group else "")
+        sent = await self._turns.answer(key, channel, work, actor.language, asker)
         if shown and not shown[-1].awaits:
             self._shelf.keep(sent, pictures)
 

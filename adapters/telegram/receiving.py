@@ -19,7 +19,9 @@ from telegram.error import Forbidden, TelegramError
 from adapters.delivery import Albums, Shown, Turns, sentence
 from adapters.desk import Desk
 from adapters.intake import Intake, Replaying, Undelivered
+from adapters.rates import Rates
 from adapters.recent import Recent
+from adapters.shares import Shares
 from adapters.telegram.answering import Answering, Shelf
 from adapters.telegram.channel import Place, TelegramChannel
 from adapters.telegram.keeping import album_key, arrival, described, message_key, platform_of, read
@@ -30,7 +32,7 @@ from adapters.telegram.pieces import Sent
 from adapters.telegram.pressing import Pressing
 from adapters.telegram.reading import picture_of, raw_text
 from rapbot.assistant import Assistant
-from rapbot.config import Settings
+from rapbot.config import LimitSettings, Settings
 from rapbot.errors import RapbotError
 from rapbot.i18n import _, speaking
 from rapbot.inbox import Arrived, Handling, Inbox, Kept
@@ -50,10 +52,11 @@ class Receiver:
         self._intake = Intake(platform_of(bot.id), inbox, settings.inbox.hours * 3600)
         self._kept: dict[int, Handling] = {}
         """Updates of the inbox on their way to `receive`."""
-        self._turns: Turns[Sent] = Turns(described=described)
+        self._turns: Turns[Sent] = Turns(described=described, rates=Rates(_takes(settings.limits)))
         self._members = Members(bot, assistant.groups)
         pictures = Pictures(bot, int(settings.limits.photo_megabytes * 1_000_000))
-        self._answering = Answering(bot, desk, self._turns, self._members, pictures, shelf)
+        under_way = Shares(settings.worker.queue_size, settings.worker.queue_per_person)
+        self._answering = Answering(bot, desk, self._turns, self._members, pictures, shelf, under_way)
         self._pressing = Pressing(bot, desk, self._turns, self._members, pictures, shelf)
         self._collecting: Albums[Message] = Albums(self._album, settings.telegram.album_wait_s)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -223,6 +226,11 @@ class Receiver:
             return
         self._pressed.put(query.id, True)
         await self._pressing.answer(query)
+
+
+def _takes(limits: LimitSettings) -> LimitSettings:
+    """Telegram takes 20 messages a minute in one group: more questions there would wait ever longer."""
+    return limits.model_copy(update={"group_messages_per_minute": min(20.0, limits.group_messages_per_minute)})
 
 
 class _Version:

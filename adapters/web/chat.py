@@ -20,6 +20,7 @@ _log = get_logger(__name__)
 _BROKEN = "Something broke inside me. Sorry! Please try that again."
 _STOPPED = "Stopped."
 _STAGES = {
+    Stage.STARTING: "The models are just starting …",
     Stage.LOOKING: "Looking at the photo …",
     Stage.RECALLING: "Remembering what you taught me …",
     Stage.WRITING: "Writing …",

@@ -73,6 +73,8 @@ class Job:
     """Whether the answer should carry the photo with boxes and names drawn on it."""
     outfits: bool = False
     """The photo is one of an album: what the people wear may tell who they probably are in its other photos."""
+    chat: str = ""
+    """The group that it was asked in; empty in private."""
     deadline: float = 60.0
     """Seconds of work after which the worker is stopped."""
 

@@ -1,6 +1,7 @@
 """JobQueue: what waits for the worker. Fair between people, bounded, batched.
 
-Each person has a line of their own and the lines are served in turn, so a flooder delays only themself.
+Each person has a line of their own and the lines are served in turn, so a flooder delays only themself (fairness.py).
+What does not fit is shed oldest first, out of the line that caused it.
 """
 
 from __future__ import annotations
@@ -8,18 +9,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from rapbot.errors import Busy, InferenceError, RapbotError
 from rapbot.i18n import _
+from rapbot.inference.fairness import Fairness
 from rapbot.inference.job import Answer, Job
 from rapbot.messages import Progress, ProgressListener, Stage
 
 
 class Runner(Protocol):
     """Runs a batch; the worker process in production."""
+
+    @property
+    def awake(self) -> bool:
+        """Whether the models are loaded: a batch would begin at once."""
+        ...
 
     async def run(self, jobs: Sequence[Job], listeners: dict[str, ProgressListener]) -> list[Answer | RapbotError]:
         """One answer or error per job, in order."""
@@ -34,7 +41,10 @@ class Runner(Protocol):
 class _Waiting:
     job: Job
     listener: ProgressListener | None
+    kept: bool = False
+    """The second half of a job: it has waited its turn already."""
     running: bool = False
+    since: float = field(default_factory=lambda: asyncio.get_running_loop().time())
     future: asyncio.Future[Answer] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
@@ -42,7 +52,14 @@ class JobQueue:
     """Start it with `async with`; `submit` waits for the answer and may be cancelled at any time."""
 
     def __init__(
-        self, runner: Runner, *, batch_size: int = 4, batch_wait: float = 0.005, size: int = 200, per_person: int = 20
+        self,
+        runner: Runner,
+        *,
+        batch_size: int = 4,
+        batch_wait: float = 0.005,
+        size: int = 200,
+        per_person: int = 20,
+        per_chat: int = 60,
     ) -> None:
         """`batch_wait` seconds: how long a batch that is not full waits for company."""
         self._runner = runner
@@ -50,9 +67,12 @@ class JobQueue:
         self._batch_wait = batch_wait
         self._size = size
         self._per_person = per_person
+        self._per_chat = per_chat
         self._lines: OrderedDict[str, deque[_Waiting]] = OrderedDict()
         self._arrived = asyncio.Event()
+        self._fairness = Fairness()
         self._server: asyncio.Task[None] | None = None
+        self._served = False
 
     async def __aenter__(self) -> JobQueue:
         self._server = asyncio.create_task(self._serve(), name="job-queue")
@@ -63,31 +83,29 @@ class JobQueue:
             self._server.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._server
-        for waiting in self._take(len(self)):
+        for waiting in self._all():
             _fail(waiting, InferenceError(_("rapbot is stopping; please send that again later.")))
+        self._lines.clear()
 
     def __len__(self) -> int:
         return sum(len(line) for line in self._lines.values())
 
-    async def submit(self, job: Job, listener: ProgressListener | None = None, *, again: bool = False) -> Answer:
-        """The worker's answer. Raises Busy when too much waits, or the error that the job met.
+    @property
+    def restarting(self) -> bool:
+        """Whether the models that have answered before are gone: what is asked now waits until they are back."""
+        return self._served and not self._runner.awake
 
-        `again`: the second half of a job that has waited its turn; it goes first, and is never refused.
+    async def submit(self, job: Job, listener: ProgressListener | None = None, *, again: bool = False) -> Answer:
+        """The worker's answer, or the error that the job met. Raises Busy for one that waited and had to make room.
+
+        `again`: the second half of a job that has waited its turn; it goes first, and never has to leave.
         """
+        waiting = _Waiting(job, listener, kept=again)
         if again:
-            waiting = _Waiting(job, listener)
             self._lines.setdefault(job.person, deque()).appendleft(waiting)
             self._lines.move_to_end(job.person, last=False)
             return await self._answered(waiting)
-        if len(self) >= self._size:
-            raise Busy(_("I have too much to do right now. Please try again in a minute."))
-        if len(self._lines.get(job.person, ())) >= self._per_person:
-            raise Busy(
-                _("You already have {count} messages waiting. Please wait for some answers first.").format(
-                    count=self._per_person
-                )
-            )
-        waiting = _Waiting(job, listener)
+        self._make_room(job)
         self._lines.setdefault(job.person, deque()).append(waiting)
         self._tell_positions()
         return await self._answered(waiting)
@@ -112,25 +130,79 @@ class JobQueue:
                 del self._lines[waiting.job.person]
             self._tell_positions()
 
-    def _take(self, count: int) -> list[_Waiting]:
-        """Up to `count` jobs, one per person in turn; who was served goes to the end."""
+    # -- too much -------------------------------------------------------------------------------------------
+
+    def _make_room(self, job: Job) -> None:
+        """Shed the oldest of the person, of the chat, or of whoever has most waiting. Raises Busy where none may go."""
+        own = self._lines.get(job.person, deque())
+        chat = [one for one in self._all() if one.job.chat == job.chat] if job.chat else []
+        if len(own) >= self._per_person:
+            told = _("So much of yours is waiting that I leave this out. Please send it again if you still want it.")
+            self._shed(own, told)
+        elif len(chat) >= self._per_chat:
+            self._shed(
+                _most(chat), _("So much of this group is waiting that I leave this out. Please try again later.")
+            )
+        elif len(self) >= self._size:
+            told = _("I have too much to do right now, so I leave this out. Please try again in a minute.")
+            self._shed(_most(self._all()), told)
+
+    def _shed(self, line: Iterable[_Waiting], told: str) -> None:
+        oldest = next((one for one in line if not one.kept), None)
+        if oldest is None:
+            raise Busy(told)
+        self._remove(oldest)
+        _fail(oldest, Busy(told))
+
+    # -- whose turn it is -----------------------------------------------------------------------------------
+
+    def _all(self) -> list[_Waiting]:
+        return [waiting for line in self._lines.values() for waiting in line]
+
+    def _heavy(self) -> frozenset[str]:
+        return self._fairness.heavy(self._lines, asyncio.get_running_loop().time())
+
+    def _take(self) -> list[_Waiting]:
+        """The next batch; empty where only heavy people wait and the worker rests for others."""
+        now, heavy = asyncio.get_running_loop().time(), self._heavy()
+        waits = [person for person in self._lines if person in heavy]
+        heads = {person: self._lines[person][0] for person in waits}
+        due = next((one for one in waits if heads[one].kept or self._fairness.overdue(heads[one].since, now)), None)
+        if due is not None or (waits and len(waits) == len(self._lines)):
+            return self._turns(1, [due or waits[0]]) if due or not self._fairness.rest_left(now) else []
+        taken = self._turns(self._batch_size, [person for person in self._lines if person not in heavy])
+        if len(self._fairness.here(self._lines, now)) > 1:  # a batch takes longer the fuller it is: one of each
+            return taken
+        while self._lines and len(taken) < self._batch_size:
+            taken += self._turns(1, list(self._lines))
+        return taken
+
+    def _turns(self, count: int, people: Collection[str]) -> list[_Waiting]:
+        """One job of each, at most `count`; who was served goes to the end."""
         taken: list[_Waiting] = []
-        while self._lines and len(taken) < count:
-            person, line = self._lines.popitem(last=False)
+        for person in list(people)[:count]:
+            line = self._lines[person]
             taken.append(line.popleft())
-            if line:
-                self._lines[person] = line
+            self._lines.move_to_end(person)
+            if not line:
+                del self._lines[person]
         return taken
 
     def _order(self) -> list[_Waiting]:
-        """Everything that waits, in the order in which it will be served."""
-        lines = [list(line) for line in self._lines.values()]
-        return [line[turn] for turn in range(max(map(len, lines), default=0)) for line in lines if turn < len(line)]
+        """Everything that waits, in the order in which it will be served, as far as can be told."""
+        heavy = self._heavy()
+        order: list[_Waiting] = []
+        for later in (False, True):
+            lines = [list(line) for person, line in self._lines.items() if (person in heavy) is later]
+            turns = range(max(map(len, lines), default=0))
+            order += [line[turn] for turn in turns for line in lines if turn < len(line)]
+        return order
 
     def _tell_positions(self) -> None:
         for position, waiting in enumerate(self._order()):
             if waiting.listener is not None:
-                waiting.listener(Progress(Stage.QUEUED, position))
+                stage = Stage.QUEUED if self._runner.awake else Stage.STARTING
+                waiting.listener(Progress(stage, position))
 
     async def _serve(self) -> None:
         while True:
@@ -138,14 +210,33 @@ class JobQueue:
             self._arrived.clear()
             if self._batch_size > 1 and len(self) < self._batch_size:
                 await asyncio.sleep(self._batch_wait)
-            while batch := self._take(self._batch_size):
-                self._tell_positions()
-                await self._run(batch)
+            while self._lines:
+                if batch := self._take():
+                    self._tell_positions()
+                    await self._run(batch)
+                    continue
+                with contextlib.suppress(TimeoutError):  # somebody else may come meanwhile
+                    async with asyncio.timeout(self._fairness.rest_left(asyncio.get_running_loop().time())):
+                        await self._arrived.wait()
+                self._arrived.clear()
 
     async def _run(self, batch: list[_Waiting]) -> None:
-        listeners = {w.job.id: w.listener for w in batch if w.listener is not None}
+        loop = asyncio.get_running_loop()
+        began, heavy = loop.time(), self._heavy()
+        held_back = any(waiting.job.person in heavy for waiting in batch)
         for waiting in batch:
             waiting.running = True
+        await self._run_now(batch)
+        now = loop.time()
+        for waiting in batch:
+            self._fairness.had(waiting.job.person, (now - began) / len(batch), now)
+        if held_back:
+            self._fairness.rest(now - began, now)
+        else:
+            self._fairness.go_on_resting(now - began)
+
+    async def _run_now(self, batch: list[_Waiting]) -> None:
+        listeners = {w.job.id: w.listener for w in batch if w.listener is not None}
         try:
             results = await self._runner.run([w.job for w in batch], listeners)
         except asyncio.CancelledError:
@@ -159,11 +250,20 @@ class JobQueue:
                 else InferenceError(_("Something broke inside me. Sorry! Please try that again."))
             )
             results = [failure for _ in batch]
+        self._served = True
         for waiting, result in zip(batch, results, strict=True):
             if isinstance(result, RapbotError):
                 _fail(waiting, result)
             elif not waiting.future.done():
                 waiting.future.set_result(result)
+
+
+def _most(waiting: Iterable[_Waiting]) -> list[_Waiting]:
+    """What waits of the person of whom most does; of several such people, of the one who came first."""
+    lines: dict[str, list[_Waiting]] = {}
+    for one in sorted(waiting, key=lambda one: one.since):
+        lines.setdefault(one.job.person, []).append(one)
+    return max(lines.values(), key=len)
 
 
 def _fail(waiting: _Waiting, error: RapbotError) -> None:

@@ -67,6 +67,11 @@ class Worker:
     def restarts(self) -> int:
         return self._restarts
 
+    @property
+    def awake(self) -> bool:
+        """Whether the models are loaded, as far as is known: a process that died idle is missed by the next job."""
+        return self._warm is not None
+
     async def __aenter__(self) -> Worker:
         context = multiprocessing.get_context("spawn")  # a fork of a threaded process can hang
         self._reader, self._writer = context.Pipe(duplex=True)
@@ -109,6 +114,7 @@ class Worker:
         """Waits until the models are loaded. Raises WeightsError or another RapbotError when they cannot be."""
         async with self._warming:
             while self._warm is None:
+                self._tell(tuple(self._listeners), Stage.STARTING)
                 await asyncio.sleep(self._backoff())
                 try:
                     result = await self._schedule(warm, (self._start,), self._start_deadline)

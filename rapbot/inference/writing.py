@@ -82,7 +82,7 @@ def write_answers(generator: Generator, work: Sequence[Material], listener: JobL
 
     A text-only model (layout "pocket") writes from the scene in words, one that sees from the pictures themselves.
     """
-    work = [replace(material, job=_defused(material.job)) for material in work]
+    work = [replace(material, job=defused(material.job)) for material in work]
     writer = _Writer(generator)
     planned = [writer.plan(material) for material in work]
     plans = [(number, plan) for number, plan in enumerate(planned) if isinstance(plan, _Plan)]
@@ -100,18 +100,19 @@ def write_answers(generator: Generator, work: Sequence[Material], listener: JobL
     for number, (material, plan) in enumerate(zip(work, planned, strict=True)):
         if isinstance(plan, _Plan):
             said = plan.finish(texts[number]) if number in texts else plan.composed
-            plan = _named(said, material.job) if isinstance(said, str) else said
+            plan = with_names(said, material.job) if isinstance(said, str) else said
         written.append(plan)
     return written
 
 
-def _defused(job: Job) -> Job:
+def defused(job: Job) -> Job:
     """The job with cards of plain words: a card is quoted to others, so it must not link, tag or mention."""
     cards = tuple(card._replace(info=clean(_TAG.sub(" ", card.info))) for card in job.concepts.cards)
     return replace(job, concepts=replace(job.concepts, cards=cards))
 
 
-def _named(text: str, job: Job) -> Written:
+def with_names(text: str, job: Job) -> Written:
+    """The text, and which of the job's concepts it names."""
     by_name = {card.name: card.concept_id for card in job.concepts.cards}
     marked = dict.fromkeys(re.findall(r"<([^<>]*)>", text))
     named = (by_name[name] for one in marked for name in _each(one, by_name) if name in by_name)
@@ -143,9 +144,9 @@ class _Writer:
         if job.task is Task.LOCATE and self.generator.sees and material.pictures.photo is not None:
             return self._located(material)
         if job.task in (Task.FIND, Task.RECOGNISE, Task.LOCATE):
-            return _named(look_for(job, scene), job)
+            return with_names(look_for(job, scene), job)
         planned = self._answer(material) if job.task is Task.QUESTION else self._caption(material)
-        return _named(planned, job) if isinstance(planned, str) else planned
+        return with_names(planned, job) if isinstance(planned, str) else planned
 
     def _caption(self, material: Material) -> _Plan:
         job, scene = material.job, material.scene
@@ -181,7 +182,7 @@ class _Writer:
         writes rounded numbers. Where it points elsewhere both are told, and alone it is only half believed.
         """
         job, scene = material.job, material.scene
-        composed = _named(look_for(job, scene), job)
+        composed = with_names(look_for(job, scene), job)
         asked = [card for card in job.concepts.cards if card.concept_id in job.mentioned]
         if scene is None or len(asked) != 1:
             return composed
@@ -220,13 +221,13 @@ class _Writer:
             return self._phrased(job, told[0])
         if not told and scene is not None:
             return f"I can't tell that from the photo, and {_silent(asked)}."
-        return " ".join(_told(reading) for reading in (readings if named else told or readings[:1]))
+        return " ".join(told_by(reading) for reading in (readings if named else told or readings[:1]))
 
     def _read_by_model(self, material: Material, reading: Reading) -> _Plan | str:
         """A model that was taught to read cards answers; what its words do not hold up, the card's own words do."""
         job, card = material.job, reading.card
         silent = f"I can't tell that from the photo, and {_silent([card])}." if material.scene is not None else ""
-        composed = silent if silent and reading.verdict is Verdict.UNKNOWN else _told(reading)
+        composed = silent if silent and reading.verdict is Verdict.UNKNOWN else told_by(reading)
         if reading.verdict in (Verdict.YES, Verdict.NO) or (card.owner_name and _FIRST_PERSON.search(card.info)):
             return composed
 
@@ -248,7 +249,7 @@ class _Writer:
             return mark_names(clean(draft), chosen)
 
         readings = [read(job.text, card) for card in chosen]
-        told = " ".join(_told(reading) for reading in readings if reading.verdict is not Verdict.UNKNOWN)
+        told = " ".join(told_by(reading) for reading in readings if reading.verdict is not Verdict.UNKNOWN)
         composed = told or (f"I can't tell that, and {_silent(chosen)}." if chosen else "I can't tell that.")
         return _Plan(composed, self._prompt(material, chosen, scene), lambda draft: shown(draft) or composed, shown)
 
@@ -266,7 +267,7 @@ class _Writer:
     def _phrased(self, job: Job, reading: Reading) -> _Plan | str:
         """One statement is the answer: the model may say it shorter."""
         if reading.verdict is not Verdict.TOLD or is_yes_no(job.text):
-            return _told(reading)
+            return told_by(reading)
         card, statement = reading.card, reading.statement
         return _Plan(
             statement,
@@ -302,7 +303,8 @@ def _among_all(job: Job, scene: Scene | None, cards: Sequence[Card]) -> str:
     return "None of your cards says that." if cards else "I don't know that yet: you have not taught me anything."
 
 
-def _told(reading: Reading) -> str:
+def told_by(reading: Reading) -> str:
+    """What a card says, as a sentence."""
     if reading.verdict is Verdict.UNKNOWN:
         return sentence(_silent([reading.card]))
     start = {Verdict.YES: "Yes, ", Verdict.NO: "No, "}.get(reading.verdict, "")
