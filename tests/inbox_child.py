@@ -28,22 +28,32 @@ from rapbot.config import DiscordSettings, Settings, TelegramSettings, WorkerSet
 class Child:
     """Started, killed, and started again on the same folder."""
 
-    def __init__(self, platform: str, address: str, token: str, folder: Path) -> None:
-        self._arguments = (platform, address, token, str(folder))
+    def __init__(
+        self, platform: str, address: str, token: str, folder: Path, module: str = "tests.inbox_child"
+    ) -> None:
+        self._arguments = (module, platform, address, token, str(folder))
+        self._log = folder.with_name(f"{folder.name}.log")
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.inbox_child", *self._arguments),
-            stdout=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", *self._arguments),
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
         assert self._process.stdout is not None
         async with asyncio.timeout(60):
             lines = [await self._process.stdout.readline()]
             while lines[-1] not in (b"ready\n", b""):
                 lines.append(await self._process.stdout.readline())
-        assert lines[-1], b"".join(lines).decode()
+        assert lines[-1], b"".join(lines).decode() + self._log.read_text()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     async def kill(self) -> None:
         """The whole program at once, its worker with it: nobody gets to clean up."""

@@ -296,6 +296,17 @@ async def test_while_telegram_fails_the_answer_waits(app: App, peer: TelegramPee
     assert len(peer.sent(chat)) == 1
 
 
+async def test_a_button_under_a_message_too_old_to_be_shown_is_kept_too(app: App, peer: TelegramPeer) -> None:
+    ann = peer.person("Ann")
+    chat = peer.private(ann)
+    async with bot(app, peer):
+        pressed = peer.press({"chat": chat.wire, "message_id": 1}, "page:0", ann, stale=True)
+        peer.post(chat, ann, pinned_message={"chat": chat.wire, "message_id": 1, "date": 0})
+        assert await peer.next_answer(pressed) == {}
+        peer.say(chat, ann, "/help")
+        await peer.wait_for(lambda: any("/remember" in words(one) for one in peer.sent(chat)))
+
+
 async def test_nothing_of_a_photo_and_its_words_stays(app: App, peer: TelegramPeer) -> None:
     ann = peer.person("Ann")
     chat = peer.private(ann)

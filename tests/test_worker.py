@@ -89,6 +89,16 @@ async def test_a_job_past_its_deadline_is_stopped_and_the_next_one_is_served(wor
     assert isinstance(answer, Answer)
 
 
+async def test_a_process_that_hung_before_it_took_the_job_is_replaced(worker: Worker) -> None:
+    hung = (await worker.ready()).pid
+    os.kill(hung, signal.SIGSTOP)
+    [late] = await worker.run([caption("late", deadline=0.1)], {})
+    assert "took longer" in str(late)
+    [answer] = await worker.run([caption("next")], {})
+    assert isinstance(answer, Answer)
+    assert worker.pid != hung
+
+
 async def test_a_bad_photo_fails_alone(worker: Worker) -> None:
     bad, good = await worker.run([caption("bad", b"not a picture at all"), caption("good")], {})
     assert isinstance(bad, PhotoError)

@@ -31,6 +31,8 @@ _log = get_logger(__name__)
 
 VERSION = 1
 """Of the tables, in `PRAGMA user_version`."""
+_AGAIN_S = 1.0
+"""After a failure, what is owed to the disk is tried again."""
 REMEMBERED = 10_000
 """Digests of answered updates that are kept: Telegram hands out again, after a crash, at most the last 100."""
 
@@ -200,6 +202,8 @@ class SqliteInbox:
             except sqlite3.Error as error:
                 self._owed = [*owed, *self._owed]
                 _log.error("inbox not written", error=type(error).__name__)
+                if self._owed:  # with the next update, or by itself: a crash before that would answer once more
+                    loop.call_later(_AGAIN_S, self._wanted.set)
                 failure = explained(error, self._path)
                 for _step, future in steps:
                     if not future.done():

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import os
 import re
+import signal
 import threading
 import traceback
 from collections.abc import Callable, Sequence
@@ -32,6 +34,8 @@ from rapbot.messages import Progress, ProgressListener, Stage
 
 log = get_logger("rapbot.worker")
 
+_GRACE_S = 3.0
+"""After the deadline, in which a process that hangs should have been ended by the pool."""
 _FRAME = re.compile(r'File "[^"]*?([\w.-]+\.py)", line (\d+), in (\w+)')
 _DIED = mark("My model process stopped twice on this message, so I gave up on it. Please try another photo.")
 
@@ -169,7 +173,13 @@ class Worker:
         try:
             if not self._pool.active:
                 self._pool = self._new_pool()
-            return await asyncio.wrap_future(self._pool.schedule(function, args=args, timeout=deadline))
+            future = asyncio.wrap_future(self._pool.schedule(function, args=args, timeout=deadline))
+            done, _late = await asyncio.wait([future], timeout=deadline + _GRACE_S)
+            if not done:  # pebble counts from the moment when the process takes the job, and this one never did
+                future.cancel()
+                await self._end_pool()
+                raise TimeoutError
+            return future.result()
         except NotWarm:
             raise
         except BrokenProcessPool as error:  # pebble gives a pool up whose only process died between two tasks
@@ -187,6 +197,15 @@ class Worker:
         except Exception as error:
             log.error("worker.bug", error=type(error).__name__, frames=_frames(error))
             raise InferenceError(mark("Something broke inside me while I looked at that. Sorry!")) from error
+
+    async def _end_pool(self) -> None:
+        """With its process, whatever that is doing."""
+        if self._warm is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self._warm.pid, signal.SIGKILL)
+        pool, self._pool = self._pool, self._new_pool()
+        pool.stop()
+        await asyncio.to_thread(pool.join)
 
     def _lost(self) -> None:
         self._warm = None
