@@ -107,6 +107,10 @@ class Campaign:
                 told(number, self.found)
                 if len(self.found.missing) > 3:
                     break
+            with contextlib.suppress(TimeoutError):  # an answer is sent before that is noted
+                async with asyncio.timeout(15):
+                    while self._inbox_holds():
+                        await asyncio.sleep(0.1)
         finally:
             await self._program.kill()
         self._answers()
@@ -172,6 +176,10 @@ class Campaign:
             held = inbox.execute("SELECT 1 FROM inbox WHERE key = ?", (arrived.key,)).fetchone()
             done = inbox.execute("SELECT 1 FROM answered WHERE digest = ?", (arrived.digest,)).fetchone()
             return bool(held or done)
+
+    def _inbox_holds(self) -> list[str]:
+        with contextlib.closing(sqlite3.connect(self._folder / "inbox.sqlite3")) as inbox:
+            return [key for (key,) in inbox.execute("SELECT key FROM inbox")]
 
     # -- what goes wrong ------------------------------------------------------------------------------------
 
@@ -262,8 +270,8 @@ class Campaign:
         wrong = self.found.disagreeing
         database = self._folder / "rapbot.sqlite3"
         check(database)
+        wrong += [f"the inbox still holds {key}" for key in self._inbox_holds()]
         with contextlib.closing(sqlite3.connect(self._folder / "inbox.sqlite3")) as inbox:
-            wrong += [f"the inbox still holds {key}" for (key,) in inbox.execute("SELECT key FROM inbox")]
             wrong += [f"inbox: {row[0]}" for row in inbox.execute("PRAGMA integrity_check") if row[0] != "ok"]
         told: dict[int, list[str]] = defaultdict(list)
         for one in self._house.said():
