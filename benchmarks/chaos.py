@@ -109,7 +109,7 @@ class Campaign:
                     break
             with contextlib.suppress(TimeoutError):  # an answer is sent before that is noted
                 async with asyncio.timeout(15):
-                    while self._inbox_holds():
+                    while self._inbox_holds():  # noqa: ASYNC110 - another program writes it
                         await asyncio.sleep(0.1)
         finally:
             await self._program.kill()
