@@ -15,6 +15,7 @@ from rapbot.concepts.concept import ConceptLimits
 from rapbot.concepts.index import IndexCache
 from rapbot.concepts.sealing import seal_of
 from rapbot.concepts.sqlite import SqliteConceptStore
+from rapbot.concepts.sqlite_errors import check_file
 from rapbot.concepts.sqlite_inbox import SqliteInbox
 from rapbot.config import Settings
 from rapbot.conversation import Conversations
@@ -96,6 +97,7 @@ async def serve_web(
     """The local page, until it is cancelled. `ready` is told the address once it answers; `reload` as in `serve`."""
     from adapters.web import launch
 
+    await _check(settings.database)
     async with running(settings) as app, AsyncExitStack() as serving:
         serving.enter_context(adapters_follow_config(app.worker, reload or (lambda: settings)))
         settle()
@@ -113,7 +115,7 @@ async def serve(
 
     `reload` reads the configuration again, for what may change without a restart (reloading.py).
     Stops in order: the platforms take nothing new and finish what runs, then the queue, the worker, the store.
-    Raises ConfigError when no platform is named or a token does not work.
+    Raises ConfigError when no platform is named or a token does not work, StoreCorrupt for a damaged database.
     """
     starts = _platforms(settings)
     if web:
@@ -126,6 +128,7 @@ async def serve(
             "No platform is set up yet: give [telegram] or [discord] a token_file in config.toml (docs/telegram.md and"
             " docs/discord.md explain how to get one), or run: rapbot web"
         )
+    await _check(settings.database)
     async with (
         running(settings) as app,
         SqliteInbox.open(settings.inbox_file, seal=app.store.seal) as inbox,
@@ -145,6 +148,11 @@ async def serve(
         except* RapbotError as errors:
             # One platform cannot run: the others were stopped; its one sentence is what the person needs.
             raise _first(errors) from None
+
+
+async def _check(database: Path) -> None:
+    """Better no bot than one that finds out page by page, with every person anew. Raises StoreCorrupt."""
+    await asyncio.to_thread(check_file, database)
 
 
 def _platforms(settings: Settings) -> list[Platform]:

@@ -37,6 +37,7 @@ ProfileName = Literal[
 """Of `inference.profiles.PROFILES`; named here as well so that a typing error is told at once."""
 SHORTEST_PASSWORD = 8
 """Characters: at five tries a minute nobody guesses them."""
+INBOX_NAME = "inbox.sqlite3"
 _FREE = "models.adapters."
 """Below it every name is allowed."""
 
@@ -295,7 +296,7 @@ class Settings(BaseSettings):
 
     @property
     def inbox_file(self) -> Path:
-        return self.data_dir.expanduser() / "inbox.sqlite3"
+        return self.data_dir.expanduser() / INBOX_NAME
 
     @classmethod
     def settings_customise_sources(

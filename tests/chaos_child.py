@@ -38,7 +38,7 @@ def main(platform: str, address: str, token: str, folder: str) -> None:
     from tests.inbox_child import settings_of
 
     configure_logs("info")
-    rapbot.inference.worker.initialise = light_models.initialise
+    rapbot.inference.worker.initialise = light_models.initialise  # type: ignore[attr-defined]
     settings = settings_of(platform, address, token, folder)
     worker = settings.worker.model_copy(update={"deadline_s": 2.0, "backoff_max_s": 1.0})
     settings = settings.model_copy(update={"people": "off", "worker": worker})

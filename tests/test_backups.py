@@ -12,12 +12,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
+from rapbot.app import serve
 from rapbot.concepts import backups
 from rapbot.concepts.backups import Backup, back_up, check, restore
 from rapbot.concepts.places import SharedConcept
 from rapbot.concepts.sqlite import SqliteConceptStore
+from rapbot.concepts.sqlite_inbox import SqliteInbox
 from rapbot.concepts.store import AddAvatar, Edit, EraseOwner, Forget, SetFaces
+from rapbot.config import Settings, TelegramSettings
 from rapbot.errors import StoreCorrupt, StoreError
 from tests.concept_samples import ENCODER, avatar, everything, key, lala, taught
 
@@ -34,6 +38,10 @@ async def names(path: Path, owner: str = "me") -> list[str]:
 
 def _content(file: Path) -> bytes:
     return file.read_bytes()
+
+
+def _write(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
 
 
 def _remove(file: Path) -> None:
@@ -241,6 +249,34 @@ async def test_a_damaged_database_is_kept_and_its_last_backup_offered(path: Path
     assert await names(path) == ["Lala"]
     assert done.former is not None
     assert _content(done.former) == b"\x00" * 8192
+
+
+async def test_damage_that_opening_does_not_meet_is_found_at_the_start_and_the_newest_backup_named(path: Path) -> None:
+    await teach(path, *(f"N{number}" for number in range(40)))
+    older, newer = back_up(path, path.parent / "backups" / "z.sqlite3"), back_up(path)
+    os.utime(older.path, (1e9, 1e9))
+    content = bytearray(_content(path))
+    assert len(content) > 150_000
+    content[70_000:140_000] = b"\x5a" * 70_000
+    _write(path, bytes(content))
+    settings = Settings(data_dir=path.parent, telegram=TelegramSettings(token=SecretStr("1:x"), api_url="http://[::1]"))
+    with pytest.raises(StoreCorrupt, match="rapbot restore") as refused:
+        await serve(settings)
+    assert str(newer.path) in str(refused.value)
+    assert str(older.path) not in str(refused.value)
+    assert _content(path) == content
+
+
+async def test_a_damaged_inbox_offers_no_backup_of_the_memory(path: Path) -> None:
+    await teach(path, "Lala")
+    back_up(path)
+    inbox = path.with_name("inbox.sqlite3")
+    inbox.write_bytes(b"no database " * 1000)
+    with pytest.raises(StoreCorrupt, match="not answered yet") as refused:
+        async with SqliteInbox.open(inbox):
+            pass
+    assert "restore" not in str(refused.value)
+    assert f"mv {inbox}" in str(refused.value)
 
 
 async def test_a_failed_copy_leaves_nothing_behind(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,6 +83,10 @@ class Watched:
         self.meanwhile: Callable[[Sequence[Job]], Awaitable[None]] | None = None
         self.change: Callable[[Answer], Answer] = lambda answer: answer
 
+    @property
+    def awake(self) -> bool:
+        return self._worker.awake
+
     async def run(self, jobs: Sequence[Job], listeners: dict[str, ProgressListener]) -> list[Answer | RapbotError]:
         self.batches.append(list(jobs))
         results = await self._worker.run(jobs, listeners)

@@ -85,13 +85,6 @@ def arrival(update: Update, bot: tuple[int, str], expires_at: float) -> Arrived 
     return Arrived(**kept, question=f"update:{update.update_id}", person=f"chat:{change.chat.id}")
 
 
-def _seconds(moment: Any) -> int:
-    """A message that is too old to be shown has no date but zero, which the library's own JSON cannot hold."""
-    if not isinstance(moment, datetime):
-        raise TypeError
-    return int(moment.timestamp())
-
-
 def message_key(message: Message) -> str:
     return f"{message.chat.id}:{message.message_id}"
 
