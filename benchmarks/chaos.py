@@ -157,7 +157,7 @@ class Campaign:
             words = f"/{kind}"
         else:
             colour = TROUBLE.get(kind) or tuple(chance.randrange(30, 220) for _ in range(3))
-            photo = _picture(colour) + chance.randbytes(4)  # no two files are the same
+            photo = picture(colour) + chance.randbytes(4)  # no two files are the same
         if kind == "teach":
             name = f"Thing{len(self._questions)}"
             words = f"/remember {name} A thing of colour."
@@ -210,11 +210,11 @@ class Campaign:
                 self._questions[one.question].at_risk = True
 
     def _kill_worker(self) -> None:
-        for pid in _workers(self._program.pid):
+        for pid in workers_of(self._program.pid):
             os.kill(pid, signal.SIGKILL)
 
     def _hang_worker(self) -> None:
-        for pid in _workers(self._program.pid):
+        for pid in workers_of(self._program.pid):
             os.kill(pid, signal.SIGSTOP)
 
     async def _full_disk(self) -> str:
@@ -315,13 +315,13 @@ def _fits(question: Question, text: str) -> bool:
     return any(part in text for part in (*_EXPECTED[question.kind], *_EXCUSES))
 
 
-def _picture(colour: tuple[int, ...]) -> bytes:
+def picture(colour: tuple[int, ...]) -> bytes:
     file = io.BytesIO()
     Image.new("RGB", (64, 64), (colour[0], colour[1], colour[2])).save(file, "JPEG", quality=95)
     return file.getvalue()
 
 
-def _workers(program: int) -> list[int]:
+def workers_of(program: int) -> list[int]:
     """The processes that the program started and that run models."""
     found = []
     for folder in Path("/proc").iterdir():
