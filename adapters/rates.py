@@ -57,10 +57,7 @@ class Rates:
 
     def admit(self, asker: Asker) -> Verdict:
         """Counts the message, unless it is refused."""
-        limits = self._limits
-        buckets = [self._filled(asker.person, limits.messages_at_once, limits.messages_per_minute)]
-        if asker.group:
-            buckets.append(self._filled(asker.group, limits.group_messages_at_once, limits.group_messages_per_minute))
+        buckets = self._buckets_of(asker)
         empty = [bucket for bucket in buckets if bucket.left < 1.0]
         if not empty:
             for bucket in buckets:
@@ -74,6 +71,17 @@ class Rates:
         for bucket in empty:
             bucket.told = True
         return Verdict.TOO_MUCH
+
+    def full(self, asker: Asker) -> bool:
+        """Whether one more message would be too much; counts nothing."""
+        return any(bucket.left < 1.0 for bucket in self._buckets_of(asker))
+
+    def _buckets_of(self, asker: Asker) -> list[_Bucket]:
+        limits = self._limits
+        buckets = [self._filled(asker.person, limits.messages_at_once, limits.messages_per_minute)]
+        if asker.group:
+            buckets.append(self._filled(asker.group, limits.group_messages_at_once, limits.group_messages_per_minute))
+        return buckets
 
     def _filled(self, name: str, most: int, per_minute: float) -> _Bucket:
         now = self._clock()

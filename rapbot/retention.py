@@ -59,7 +59,7 @@ class Retention:
         try:
             yield
         finally:
-            del self._senders[platform]
+            self._senders.pop(platform, None)  # two bots of one platform are one at the end
 
     async def seen(self, actor: Actor, chat: Chat) -> str:
         """This person is here. Returns what they are to be told beside their answer; mostly nothing."""

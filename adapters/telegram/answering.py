@@ -175,7 +175,7 @@ class Answering:
         if question.unasked:
             channel = _Silent(self._bot, question.place())
         message = question.message
-        acknowledged = bool(question.pictures) and not question.unasked
+        acknowledged = bool(question.pictures) and not question.unasked and not self._turns.rates.full(question.asker)
         reaction = self._reactions.while_answering(message.chat.id, message.message_id, outcome)
         async with reaction if acknowledged else nullcontext():
             sent = await self._turns.answer(key, channel, work, question.sender.actor.language, question.asker)
