@@ -132,10 +132,11 @@ def test_all_variants_are_trained_and_all_arms_measured_and_nothing_twice(
     for words in ("| no negatives (noise concepts) |", "| RAP-Phi3-V-3.8B |", "0.724"):
         assert words in table
     assert (work / "ablations.png").read_bytes().startswith(b"\x89PNG")
-    hashes = {
-        json.loads((work / "variants" / one / "published" / "rapbot.json").read_text())["data_hash"] for one in VARIANTS
-    }
+    manifests = [work / "variants" / variant / "published" / "rapbot.json" for variant in VARIANTS]
+    hashes = {json.loads(file.read_text())["data_hash"] for file in manifests}
     assert len(hashes) == 3, "each was trained on samples of its own"
+    full = next(row for row in told["arms"] if row["arm"] == "full")
+    assert json.loads(manifests[0].read_text())["metrics"]["served.caption.f1"] == full["served"]["caption"]["f1"]
 
     kept = work / "arms" / "no-info.json"
     before = json.loads(kept.read_text())

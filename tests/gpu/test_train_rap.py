@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
+import training
 from rapbot.errors import ConfigError, WeightsError
 from rapbot.inference.loading import load_generator
 from rapbot.inference.mllm.encoding import PromptEncoder
@@ -124,6 +126,15 @@ def test_samples_with_too_many_concepts_are_dropped_and_counted(run: Run) -> Non
 
 def test_little_of_a_batch_is_padding(run: Run) -> None:
     assert 0.0 <= run.trained.padding < 0.1
+
+
+def test_it_tells_where_the_time_goes(run: Run) -> None:
+    trained = run.trained
+    assert 0.0 < trained.inside < 1.0
+    assert 0.0 < trained.waiting < 1.0, "pictures are opened by the process that trains"
+    assert trained.inside + trained.waiting < 1.0
+    assert run.told[-1].startswith("step 48/48")
+    assert f"{trained.inside:.0%} of it computing, {trained.waiting:.0%} waiting for samples" in run.told[-1]
 
 
 def test_only_the_language_model_learns(run: Run) -> None:
@@ -245,6 +256,14 @@ def test_order_wastes_little_and_holds_every_sample_once_a_pass() -> None:
     read, places = sum(map(sum, groups)), sum(len(group) * max(group) for group in groups)
     assert 1 - read / places < 0.02
     assert [max(group) for group in groups[:8]] != sorted(max(group) for group in groups[:8])
+
+
+@pytest.mark.parametrize(("name", "kind"), [("multi_gpu", "MULTI_GPU"), ("deepspeed", "DEEPSPEED"), ("fsdp", "FSDP")])
+def test_accelerate_reads_the_supplied_configurations(name: str, kind: str) -> None:
+    library: Any = importlib.import_module("accelerate.commands.config.config_args")
+    config = library.load_config_from_file(str(Path(training.__file__).parent / "configs" / f"{name}.yaml"))
+    assert config.distributed_type == kind
+    assert config.mixed_precision == "bf16"
 
 
 def test_a_batch_that_cannot_be_made_is_refused() -> None:

@@ -23,7 +23,7 @@ from training.ablations.arms import ARMS, FULL, Arm
 from training.ablations.asking import Asking, Example, examples_of
 from training.ablations.looks import Files, Seen, chosen, look
 from training.ablations.measuring import measure
-from training.ablations.variants import SAMPLES, Trainings, make_variants, refuse_the_trained
+from training.ablations.variants import SAMPLES, Trainings, make_variants, note_metrics, refuse_the_trained
 from training.rap.samples import read_samples
 
 RUN, SEEN = "run.json", "retrieval.json"
@@ -75,6 +75,8 @@ def compare(wanted: Wanted, work: Path, told: Callable[[str], None]) -> Compared
             numbers = measure(asking, generator, seen, wanted.absent, served=not arm.examples, known=known)
             _write(_file(work, arm), numbers)
             results[arm.name] = numbers
+            if arm.variant in adapters and arm.info and not arm.perfect:
+                note_metrics(adapters[arm.variant], numbers)
     found = tuple((arm, results[arm.name] or {}) for arm in _arms(wanted))
     model = wanted.trainings.model if wanted.trainings else plan(wanted.settings).generator.kind
     return Compared(found, json.loads((work / SEEN).read_text(encoding="utf-8")), Path(model).name)

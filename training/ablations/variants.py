@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from rapbot.errors import ConfigError
+from rapbot.inference.mllm.manifest import read_manifest
 from rapbot.inference.specs import Runtime
 from training.ablations.arms import NO_AUGMENTATION, NO_NEGATIVES, VARIANTS
 from training.augment.recipe import Augmentation
@@ -70,6 +72,22 @@ def make_variants(trainings: Trainings, work: Path, told: Callable[[str], None])
         )
         publish(trained, published, trainings.model, trainings.recipe, "")
     return made
+
+
+def note_metrics(adapter: Path, numbers: Mapping[str, Any]) -> None:
+    """What was measured into the manifest of a published adapter: names such as "own.caption.f1"."""
+    manifest = read_manifest(adapter)
+    assert manifest is not None  # it was published here
+    metrics = dict(_flat({way: numbers[way] for way in ("own", "served")}))
+    manifest.model_copy(update={"metrics": metrics}).write(adapter)
+
+
+def _flat(table: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, float]]:
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{before}{name}.")
+        elif value is not None:
+            yield f"{before}{name}", value
 
 
 def refuse_the_trained(source: Path, evaluated: Sequence[Path]) -> None:

@@ -51,6 +51,8 @@ class Trained:
     """Share of the places of the batches that held no token; of this process's part of the run, as the next ones."""
     inside: float
     """Share of the time inside forward, backward and the optimiser."""
+    waiting: float
+    """Share of the time that was spent waiting for samples to be read and encoded."""
     seconds: float
 
 
@@ -120,7 +122,8 @@ def train(
         history = trainer.state.log_history
     losses = tuple(row["loss"] for row in history if "loss" in row)
     clock = trainer.clock
-    return Trained(adapter, concepts, data, dict(dropped), losses, clock.padding, clock.inside, clock.seconds)
+    shares = (clock.padding, clock.inside, clock.waiting)
+    return Trained(adapter, concepts, data, dict(dropped), losses, *shares, clock.seconds)
 
 
 def last_checkpoint(work: Path) -> Path | None:

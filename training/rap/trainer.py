@@ -23,6 +23,8 @@ class Clock:
     seconds: float = 0.0
     waited: float = 0.0
     """Seconds for samples to be ready."""
+    computed: float = 0.0
+    """Seconds inside forward, backward and the optimiser."""
     read: int = 0
     places: int = 0
 
@@ -32,7 +34,11 @@ class Clock:
 
     @property
     def inside(self) -> float:
-        return 1.0 - self.waited / self.seconds if self.seconds else 0.0
+        return self.computed / self.seconds if self.seconds else 0.0
+
+    @property
+    def waiting(self) -> float:
+        return self.waited / self.seconds if self.seconds else 0.0
 
 
 def make_trainer(
@@ -82,9 +88,23 @@ def make_trainer(
     )
     clock = Clock()
 
+    def finished() -> float:
+        """Now, with nothing left to do: a GPU is only told what to do by the calls that were counted."""
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.monotonic()
+
     class Follow(library.TrainerCallback):  # type: ignore[misc]
+        before = 0.0
+
         def on_train_begin(self, *_: Any, **__: Any) -> None:
             clock.began = time.monotonic()
+
+        def on_pre_optimizer_step(self, *_: Any, **__: Any) -> None:
+            self.before = finished()
+
+        def on_optimizer_step(self, *_: Any, **__: Any) -> None:
+            clock.computed += finished() - self.before
 
         def on_step_end(self, *_: Any, **__: Any) -> None:
             clock.seconds = time.monotonic() - clock.began
@@ -93,7 +113,8 @@ def make_trainer(
             if logs and "loss" in logs and state.is_world_process_zero:
                 told(
                     f"step {state.global_step}/{state.max_steps}  loss {logs['loss']:.4f}  {clock.seconds:.0f} s, "
-                    f"{clock.inside:.0%} of it computing, {clock.padding:.1%} padding"
+                    f"{clock.inside:.0%} of it computing, {clock.waiting:.0%} waiting for samples, "
+                    f"{clock.padding:.1%} padding"
                 )
 
     class RapTrainer(library.Trainer):  # type: ignore[misc]
@@ -113,7 +134,10 @@ def make_trainer(
             read, places = padding(inputs)
             clock.read += read
             clock.places += places
-            return super().training_step(model, inputs, *args, **named)
+            before = time.monotonic()
+            loss = super().training_step(model, inputs, *args, **named)
+            clock.computed += finished() - before
+            return loss
 
         def create_optimizer(self, model: Any = None) -> Any:
             if self.optimizer is None:
