@@ -191,7 +191,8 @@ def _database(settings: Settings) -> str:
         async with running(settings, models=False) as app:
             return len(await app.assistant.concepts(Actor(settings.owner)))
 
-    return f"{settings.database} is sound; {asyncio.run(count())} concepts of yours"
+    state = "encrypted, sound" if settings.encryption.enabled else "sound"
+    return f"{settings.database} is {state}; {asyncio.run(count())} concepts of yours"
 
 
 def _weights(settings: Settings) -> str | Note:

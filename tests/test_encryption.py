@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import sqlite3
@@ -214,6 +215,53 @@ async def test_a_key_is_not_changed_under_a_running_program_or_with_the_wrong_on
     with pytest.raises(StoreError, match="Nothing was changed"):
         reseal(path, other, PLAIN)
     assert image(path) == before
+
+
+USE_ANOTHER_KEY = """
+import sys
+from pathlib import Path
+from rapbot.concepts.sealing import seal_of
+from rapbot.concepts.sqlite_sealing import reseal
+path, former, wanted = sys.argv[1:]
+seals = [seal_of(Path(file).read_text().strip()) for file in (former, wanted)]
+print("begin", flush=True)
+reseal(Path(path), *seals)
+print("end", flush=True)
+"""
+
+
+def until_killed(command: list[str], path: Path, moment: str) -> None:
+    """Ends the program at that moment; without one it may come to its end."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    while moment == "written to" and process.poll() is None:  # what was there before lies in the journal meanwhile
+        if path.with_name(path.name + "-journal").exists():
+            break
+    if moment:
+        process.kill()
+    process.communicate()
+
+
+async def test_a_change_of_key_that_is_killed_leaves_the_one_or_the_other(
+    path: Path, seal: Seal, tmp_path: Path
+) -> None:
+    newer = made(tmp_path / "newer")
+    seals = {seal.key_id: seal, newer.key_id: newer}
+    async with SqliteConceptStore.open(path, ENCODER, seal=seal) as store:
+        await fill(store)
+        for number in range(60):
+            await store.write("telegram:3", lala(f"Thing {number}", number))
+    command = [sys.executable, "-c", USE_ANOTHER_KEY, str(path), str(tmp_path / "key"), str(tmp_path / "newer")]
+    for moment in ("begun", "written to", "written to", ""):
+        await asyncio.to_thread(until_killed, command, path, moment)
+        with contextlib.closing(sqlite3.connect(path)) as db:
+            ((used,),) = db.execute("SELECT key_id FROM sealing")
+        async with SqliteConceptStore.open(path, ENCODER, seal=seals[used]) as store:
+            await looks_as_taught(store)
+            assert len((await everything(store, "telegram:3")).concepts) == 60
+    assert used == newer.key_id
+    assert secrets_in(image(path)) == []
 
 
 async def test_a_damaged_cell_is_told_and_nothing_is_written(path: Path, seal: Seal, tmp_path: Path) -> None:
