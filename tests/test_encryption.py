@@ -25,7 +25,7 @@ from rapbot.concepts.sqlite_encodings import Place
 from rapbot.concepts.sqlite_inbox import SqliteInbox
 from rapbot.concepts.sqlite_sealing import reseal
 from rapbot.concepts.store import AddAvatar, Edit, Forget, Remember, SetFaces, Undo
-from rapbot.errors import ConceptError, ConfigError, NameTaken, StoreCorrupt, StoreError
+from rapbot.errors import ConceptError, ConfigError, ExtraMissing, NameTaken, StoreCorrupt, StoreError
 from rapbot.inbox import Arrived
 from tests.concept_samples import ENCODER, avatar, everything, key, lala, taught
 
@@ -320,6 +320,13 @@ def test_a_key_file_is_for_its_owner_and_never_overwritten(tmp_path: Path) -> No
     assert seal_of(file.read_text().strip()).key_id == first.key_id
     with pytest.raises(ConfigError, match="rapbot key new"):
         seal_of("my birthday")
+
+
+def test_without_the_package_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    new_key(tmp_path / "key")
+    monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
+    with pytest.raises(ExtraMissing, match=r"pip install -e '\.\[encryption\]'"):
+        seal_of((tmp_path / "key").read_text().strip())
 
 
 def rapbot(folder: Path, *words: str, key_file: Path | None = None) -> subprocess.CompletedProcess[str]:

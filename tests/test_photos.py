@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, PngImagePlugin
 
+from rapbot.contact_sheet import contact_sheet
 from rapbot.errors import PhotoError
-from rapbot.messages import Box
+from rapbot.inference.drawing import draw_numbers, draw_sightings
+from rapbot.messages import Box, Sighting
 from rapbot.photos import PhotoLimits, open_photo, to_avatar_jpeg, to_jpeg
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 160, 0), (0, 0, 255), (255, 255, 255)
@@ -299,6 +301,47 @@ def test_an_avatar_holds_the_box_and_no_metadata_at_all() -> None:
     picture = open_photo(avatar)
     assert picture.size == (512, 384)
     assert corners(picture) == ["green"] * 4
+
+
+PLACE = b"GPS-52.2297-21.0122"
+
+
+def with_metadata(kind: str) -> bytes:
+    """As phones and programs write it, in every way that the format has."""
+    exif = Image.Exif()
+    exif[0x010E] = PLACE.decode()
+    exif.get_ifd(0x8825)[29] = PLACE.decode()
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Comment", PLACE.decode())
+    packet = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>" + PLACE + b"</x:xmpmeta>"
+    ways: dict[str, dict[str, object]] = {
+        "JPEG": {"exif": exif, "xmp": packet, "comment": PLACE, "icc_profile": PLACE},
+        "PNG": {"exif": exif, "pnginfo": text, "icc_profile": PLACE},
+        "WEBP": {"exif": exif, "xmp": packet, "icc_profile": PLACE},
+        "GIF": {"comment": PLACE},
+        "AVIF": {"exif": exif, "xmp": packet},
+        "HEIF": {"exif": exif.tobytes(), "xmp": packet},
+    }
+    return heic(quarters(), **ways[kind]) if kind == "HEIF" else encoded(quarters(), kind, **ways[kind])
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIF"])
+def test_no_picture_that_is_made_of_a_photo_holds_its_metadata(kind: str) -> None:
+    photo = with_metadata(kind)
+    if kind != "PNG":  # packed there
+        assert PLACE in photo
+    opened = open_photo(photo)
+    seen = Sighting(1, "Lala", Box(0.1, 0.1, 0.5, 0.5), 0.5, 0.9, 1, 0)
+    jpeg = with_metadata("JPEG")
+    for made in (
+        to_jpeg(opened),
+        to_avatar_jpeg(opened, Box(0.0, 0.0, 0.5, 0.5)),
+        draw_sightings(opened, [seen]),
+        draw_numbers(jpeg, [seen.box]),
+        contact_sheet([("Lala", jpeg)]),
+    ):
+        assert PLACE not in made
+        assert not {"exif", "xmp", "comment", "icc_profile"} & set(Image.open(BytesIO(made)).info)
 
 
 def test_metadata_put_into_an_image_by_hand_is_not_written_either() -> None:

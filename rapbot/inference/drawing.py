@@ -44,6 +44,7 @@ def draw_numbers(jpeg: bytes, boxes: Sequence[Box]) -> bytes:
 
 def _draw(picture: Image.Image, boxes: Sequence[tuple[Box, str, str]]) -> bytes:
     canvas = picture.convert("RGB")
+    canvas.info = {}  # Pillow writes a comment found here into the file
     canvas.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE), reducing_gap=2.0)
     pen = ImageDraw.Draw(canvas)
     stroke = max(2, max(canvas.size) // 240)
