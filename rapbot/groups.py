@@ -13,7 +13,10 @@ from rapbot.concepts.visibility import Visibility
 from rapbot.conversation import Conversations
 from rapbot.errors import ConceptError
 from rapbot.i18n import _, ngettext
+from rapbot.logs import get_logger
 from rapbot.messages import Actor, Chat, ChatKind, Reply
+
+_log = get_logger(__name__)
 
 
 class PhotoMode(StrEnum):
@@ -71,6 +74,17 @@ class Groups:
     async def known(self, platform: str) -> tuple[str, ...]:
         """Ids of the groups of this platform of which something is kept: adapters check that the bot is still there."""
         return await self._places.known_chats(platform)
+
+    async def are_of(self, platform: str, bot: int, *, inside: bool) -> bool:
+        """Whether groups that do not know this bot have removed it; else it is another bot than before, tried out on
+        the same memory. `inside`: some group does know it."""
+        former = await self._places.served_by(platform)
+        if former not in (None, bot) and not inside:
+            _log.warning("another bot than before: its groups are kept", platform=platform)
+            return False
+        if former != bot:
+            await self._places.served_by(platform, bot)
+        return True
 
     async def close(self, chat: Chat) -> None:
         """The bot was removed from the group: nothing is kept about it."""

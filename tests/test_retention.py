@@ -5,6 +5,7 @@ The bots run against the stand-ins of their platforms, without models: nobody se
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -202,6 +203,14 @@ async def share(app: App, person: str, group: str) -> None:
     await app.store.places.refuse_face(group, "telegram:77", b"\0\0\x80?")
 
 
+async def only(app: App, platform: str, *groups: int) -> None:
+    """Waits until nothing is known of any other group."""
+    wanted = tuple(sorted(f"{platform}:{group}" for group in groups))
+    async with asyncio.timeout(20):
+        while await app.store.places.known_chats(platform) != wanted:
+            pass
+
+
 async def test_telegram_groups_that_threw_the_bot_out_while_it_was_off_are_forgotten(tmp_path: Path) -> None:
     async with TelegramPeer.start() as peer, started(Settings(data_dir=tmp_path)) as app:
         ann = peer.person("Ann")
@@ -212,13 +221,21 @@ async def test_telegram_groups_that_threw_the_bot_out_while_it_was_off_are_forgo
         new = peer.migrate(moved)
         async with bot(app, peer):
             places = app.store.places
-            await peer.wait_for(lambda: len(peer.called("getChatMember")) >= 3)
-            peer.say(peer.private(ann), ann, "/help")
-            await answer(peer, peer.private(ann))
-            assert await places.known_chats("telegram") == tuple(sorted((f"telegram:{kept.id}", f"telegram:{new.id}")))
+            await only(app, "telegram", kept.id, new.id)
         assert await places.unwanted_faces(f"telegram:{left.id}") == ()
         assert len(await places.unwanted_faces(f"telegram:{new.id}")) == 1
         assert await places.withdraw_refusal(f"telegram:{new.id}", "telegram:77")  # moved with its group
+
+
+async def test_another_bot_tried_out_on_the_same_memory_closes_no_groups(tmp_path: Path) -> None:
+    """It is in none of them, but nobody removed it."""
+    async with started(Settings(data_dir=tmp_path)) as app:
+        groups = app.assistant.groups
+        assert await groups.are_of("telegram", 1, inside=False)
+        assert not await groups.are_of("telegram", 2, inside=False)
+        assert await groups.are_of("telegram", 1, inside=False)
+        assert await groups.are_of("telegram", 2, inside=True)  # it has groups of its own by now
+        assert await groups.are_of("discord", 9, inside=False)
 
 
 async def test_discord_servers_that_removed_the_bot_while_it_was_off_are_forgotten(tmp_path: Path) -> None:
@@ -232,11 +249,6 @@ async def test_discord_servers_that_removed_the_bot_while_it_was_off_are_forgott
             peer.kick_bot(left)
             async with serving(app.assistant, settings, peer):
                 places = app.store.places
-                asked = [f"/guilds/{one.id}" for one in (left, kept)]
-                await peer.wait_for(lambda: {call.route for call in peer.calls} >= set(asked))
-                dm = peer.dm(ann)
-                peer.say(dm, ann, "/help")
-                await peer.wait_for(lambda: peer.sent(dm))
-                assert await places.known_chats("discord") == (f"discord:{kept.id}",)
+                await only(app, "discord", kept.id)
             assert await places.unwanted_faces(f"discord:{left.id}") == ()
             assert b"Ann Zyxmark" not in every_byte(app)

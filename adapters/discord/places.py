@@ -101,14 +101,21 @@ class Members:
 
     async def look_around(self) -> None:
         """At the start: of servers that removed us while we were not connected, nothing is kept."""
+        inside, outside = False, []
         for chat_id in await self._groups.known(PLATFORM.rstrip(":")):
+            number = int(chat_id.removeprefix(PLATFORM))
             try:
-                await self._client.fetch_guild(int(chat_id.removeprefix(PLATFORM)), with_counts=False)
+                await self._client.fetch_guild(number, with_counts=False)
+                inside = True
             except (discord.NotFound, discord.Forbidden):
-                _log.info("removed while away", guild=chat_id)
-                await self.close(int(chat_id.removeprefix(PLATFORM)))
+                outside.append(number)
             except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
                 _log.info("server not checked", error=type(error).__name__)
+        me = self._client.user
+        if me is not None and await self._groups.are_of(PLATFORM.rstrip(":"), me.id, inside=inside):
+            for number in outside:
+                _log.info("removed while away", guild=number)
+                await self.close(number)
 
     async def check(self, chat: Chat) -> None:
         """Takes what people who left shared out of the group. Raises Unsure."""

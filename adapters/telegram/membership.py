@@ -86,23 +86,31 @@ class Members:
 
     async def look_around(self) -> None:
         """At the start: of groups that the bot was thrown out of while it was away, nothing is kept."""
+        inside, outside = False, []
         for chat_id in await self._groups.known("telegram"):
             number = int(chat_id.removeprefix("telegram:"))
             try:
-                inside = _is_in(await self._bot.get_chat_member(number, self._bot.id))
+                if await self._is_here(number):
+                    inside = True
+                else:
+                    outside.append(number)
             except ChatMigrated as moved:
+                inside = True
                 await self.moved(number, moved.new_chat_id)
-                continue
-            except Forbidden:
-                inside = False
-            except BadRequest as error:
-                inside = "chat not found" not in error.message.casefold()
             except TelegramError as error:
                 _log.info("group not checked", error=type(error).__name__)
-                continue
-            if not inside:
+        if await self._groups.are_of("telegram", self._bot.id, inside=inside):
+            for number in outside:
                 await self._groups.close(group_of(number))
                 _log.info("group closed while away", chat=number)
+
+    async def _is_here(self, chat_id: int) -> bool:
+        try:
+            return _is_in(await self._bot.get_chat_member(chat_id, self._bot.id))
+        except Forbidden:
+            return False
+        except BadRequest as error:
+            return "chat not found" not in error.message.casefold()
 
     async def moved(self, old: int, new: int) -> None:
         await self._groups.move(group_of(old), group_of(new))

@@ -93,6 +93,14 @@ class SqlitePlaces:
         rows = await self._database.fetch("SELECT chat FROM shares UNION SELECT id FROM chats ORDER BY 1")
         return tuple(str(chat) for (chat,) in rows if chat.startswith(f"{platform}:"))
 
+    async def served_by(self, platform: str, bot: int | None = None) -> int | None:
+        name = f"bot of {platform}"
+        if bot is not None:
+            async with self._database.transaction() as db:
+                await db.execute("INSERT OR REPLACE INTO counters VALUES (?, ?)", (name, bot))
+        rows = await self._database.fetch("SELECT value FROM counters WHERE name = ?", (name,))
+        return int(rows[0][0]) if rows else None
+
     async def move_chat(self, old: str, new: str) -> None:
         async with self._database.transaction() as db:
             await db.execute(
