@@ -1,0 +1,97 @@
+"""Commands of whoever keeps the data: backups, and the key that encrypts them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rapbot.cli_session import AsJson, cli, configured
+
+key_cli = typer.Typer(no_args_is_help=True, help="The key that encrypts what is kept on disk: make one, change it.")
+cli.add_typer(key_cli, name="key")
+
+
+@cli.command()
+def backup(
+    to: Annotated[
+        Path | None, typer.Argument(help="A folder or a .sqlite3 file; else the folder backups beside the database.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy the whole database, also while rapbot runs, and check the copy.
+
+    It holds what everybody taught, photos and faces too: keep it as safe as the database, and delete it when it is old,
+    because what people forget later is still in it.
+    """
+    from rapbot.concepts.backups import back_up
+    from rapbot.progress import show_progress
+
+    with show_progress("backup") as told:
+        made = back_up(configured().database, to, told)
+    if as_json:
+        typer.echo(json.dumps({"file": str(made.path), "rows": made.rows}))
+        return
+    typer.echo(f"{made.path}: {made.rows['concepts']} concepts of {made.rows['owners']} people, checked")
+
+
+@cli.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="A file that backup has made.")],
+    forgotten_too: Annotated[
+        bool, typer.Option("--forgotten-too", help="Bring back also what was forgotten after the backup was made.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Put a backup in the place of the database, which is kept beside it. rapbot must not be running."""
+    from rapbot.concepts.backups import check, restore
+
+    database = configured().database
+    found = check(file)
+    if database.is_file() and not yes:
+        typer.confirm(
+            f"Replace what {database} holds by {found.rows['concepts']} concepts of {found.rows['owners']} people?",
+            abort=True,
+        )
+    done = restore(file, database, forgotten_too=forgotten_too)
+    typer.echo(f"Restored {done.backup.rows['concepts']} concepts of {done.backup.rows['owners']} people.")
+    if done.forgotten:
+        typer.echo(
+            f"{done.forgotten} that were forgotten since then stay forgotten (--forgotten-too brings them back)."
+        )
+    if done.former is not None:
+        typer.echo(f"The database before lies in {done.former}; delete it once you do not need it.")
+
+
+@key_cli.command("new")
+def key_new(file: Annotated[Path, typer.Argument(help="The file to make; it must not exist.")]) -> None:
+    """Make a key that only you can read. Keep a copy elsewhere: without it nobody can read the data again."""
+    from rapbot.concepts.sealing import new_key
+
+    new_key(file.expanduser())
+    typer.echo(f"Wrote {file}. Name it in the configuration as encryption.key_file, then run: rapbot key use")
+
+
+@key_cli.command("use")
+def key_use(
+    former: Annotated[
+        Path | None, typer.Option("--former", help="The file of the key until now, where there was one.")
+    ] = None,
+) -> None:
+    """Write everything anew with the key of the configuration, or, where it names none, without one.
+
+    rapbot must not be running. Can be repeated when it was interrupted. Backups stay as they are.
+    """
+    from rapbot.concepts.sealing import seal_of
+    from rapbot.concepts.sqlite_sealing import reseal
+    from rapbot.config import EncryptionSettings
+
+    settings = configured()
+    old, new = seal_of(EncryptionSettings(key_file=former).secret()), seal_of(settings.encryption.secret())
+    changed = [reseal(settings.inbox_file, old, new, inbox=True), reseal(settings.database, old, new)]
+    state = f"encrypted with the key {new.key_id}" if new.key_id else "not encrypted"
+    typer.echo(f"What is kept is {state}{' now' if any(changed) else ' already'}.")
+    if any(changed):
+        typer.echo("Backups made before are as they were: make a new one and delete those.")
