@@ -151,3 +151,20 @@ async def test_while_the_worker_restarts_texts_are_answered_and_photos_wait(app:
             PATIENCE,
         )
         assert "Lala" in words(done[0])
+
+
+async def test_a_flood_of_commands_is_answered_up_to_the_limit_and_then_told_once(app: App, peer: TelegramPeer) -> None:
+    flooder, ann = peer.person("Flooder"), peer.person("Ann")
+    chat, hers = peer.private(flooder), peer.private(ann)
+    most = app.settings.limits.messages_at_once
+    async with bot(app, peer):
+        for _message in range(most + 15):
+            peer.say(chat, flooder, "/privacy")
+        peer.say(hers, ann, "/privacy")
+        await answer(peer, hers)
+        await peer.wait_for(lambda: len(peer.sent(chat)) > most, PATIENCE)
+    said = [words(one) for one in peer.sent(chat)]  # the bot has stopped in order: no more comes
+    told = [text for text in said if "more than I can answer" in text]
+    assert len(told) == 1
+    # On a slow machine some of the minute's further messages fit in while the flood is being read.
+    assert most + 1 <= len(said) <= most + 5
