@@ -42,6 +42,8 @@ from tests.light_models import TROUBLE
 
 PATIENCE_S = 120.0
 """For all answers of a round, on a machine that does other things too."""
+SHORT_S = 8.0
+"""After which it is asked whether the program knows of what is not answered at all."""
 AT_RISK_S = 3.0
 """Sent so shortly before a kill, an answer may not be noted yet: it may come twice."""
 
@@ -136,14 +138,23 @@ class Campaign:
             if self._chance.random() < 0.5:
                 self._ask()
         self._house.calm()
-        if not await self._house.until(lambda: not self._unanswered(), PATIENCE_S):
-            for question in self._unanswered():
-                if not self._house.always_told and not self._accepted(question):
-                    del self._questions[question]
-                    self.found.never_accepted += 1
-                    continue
-                asked = self._questions.pop(question)
+        for question in await self._left_over():
+            asked = self._questions.pop(question)
+            if not self._house.always_told and not self._accepted(question):
+                self.found.never_accepted += 1
+            else:
                 self.found.missing.append(f"{asked.kind} ({question}) in round {self.found.rounds}: {self._log}")
+
+    async def _left_over(self) -> list[int]:
+        """What is not answered when the time is up, or when nothing of it was ever accepted."""
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            patience = PATIENCE_S if self._house.always_told else SHORT_S
+            if await self._house.until(lambda: not self._unanswered(), patience):
+                return []
+            if not self._house.always_told and not any(map(self._accepted, self._unanswered())):
+                break
+        return self._unanswered()
 
     def _ask(self) -> None:
         person, chance = self._chance.randrange(len(self._house.people)), self._chance
