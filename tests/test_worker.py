@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import itertools
 import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -52,8 +54,9 @@ async def test_a_photo_becomes_a_caption_with_progress(worker: Worker) -> None:
     [answer] = await worker.run([caption()], {"job": lambda progress: stages.append(progress.stage)})
     assert isinstance(answer, Answer)
     assert "cat" in answer.text.lower()
-    # The last stage may be overtaken by the answer itself, which takes another way out of the worker.
-    assert stages in ([Stage.LOOKING, Stage.RECALLING, Stage.WRITING], [Stage.LOOKING, Stage.RECALLING])
+    # The last stages may be overtaken by the answer itself, which takes another way out of the worker.
+    assert stages
+    assert stages == [Stage.LOOKING, Stage.RECALLING, Stage.WRITING][: len(stages)]
 
 
 async def test_kill_9_in_the_middle_of_a_caption_still_brings_the_answer(worker: Worker) -> None:
@@ -97,6 +100,24 @@ async def test_a_process_that_hung_before_it_took_the_job_is_replaced(worker: Wo
     [answer] = await worker.run([caption("next")], {})
     assert isinstance(answer, Answer)
     assert worker.pid != hung
+
+
+async def test_a_job_that_a_dying_process_took_along_is_given_again(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await worker.ready()
+    schedule, lost = worker._pool.schedule, list[object]()
+
+    def losing(*given: Any, **named: Any) -> Any:
+        if lost:
+            return schedule(*given, **named)
+        lost.append(given)
+        return concurrent.futures.Future[Any]()  # nobody will ever hear of it
+
+    monkeypatch.setattr(worker._pool, "schedule", losing)
+    [answer] = await worker.run([caption("again")], {})
+    assert lost
+    assert isinstance(answer, Answer)
 
 
 async def test_a_bad_photo_fails_alone(worker: Worker) -> None:

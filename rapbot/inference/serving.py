@@ -103,6 +103,10 @@ def run_batch(jobs: Sequence[Job]) -> list[Answer | Failure]:
     return _pipeline.run(jobs, _report, _Follower())
 
 
+def done_in_turn() -> None:
+    """Nothing: that it is done tells that what was asked before it is done, or lost."""
+
+
 def swap(adapters: Sequence[AdapterSpec]) -> Failure | None:
     """Other LoRAs from the next batch on, without loading the models again. Raises NotWarm as `run_batch` does."""
     if _pipeline is None:

@@ -27,7 +27,17 @@ from rapbot import errors
 from rapbot.errors import InferenceError, JobTimeout, RapbotError, WorkerDied
 from rapbot.i18n import mark
 from rapbot.inference.job import Answer, Job
-from rapbot.inference.serving import Failure, NotWarm, Warm, WorkerStart, initialise, run_batch, swap, warm
+from rapbot.inference.serving import (
+    Failure,
+    NotWarm,
+    Warm,
+    WorkerStart,
+    done_in_turn,
+    initialise,
+    run_batch,
+    swap,
+    warm,
+)
 from rapbot.inference.specs import AdapterSpec
 from rapbot.logs import get_logger
 from rapbot.messages import Progress, ProgressListener, Stage
@@ -38,6 +48,10 @@ _GRACE_S = 3.0
 """After the deadline, in which a process that hangs should have been ended by the pool."""
 _FRAME = re.compile(r'File "[^"]*?([\w.-]+\.py)", line (\d+), in (\w+)')
 _DIED = mark("My model process stopped twice on this message, so I gave up on it. Please try another photo.")
+
+
+class _TaskLost(Exception):
+    """A process ended after it took a task and before it said so."""
 
 
 class Worker:
@@ -173,13 +187,7 @@ class Worker:
         try:
             if not self._pool.active:
                 self._pool = self._new_pool()
-            future = asyncio.wrap_future(self._pool.schedule(function, args=args, timeout=deadline))
-            done, _late = await asyncio.wait([future], timeout=deadline + _GRACE_S)
-            if not done:  # pebble counts from the moment when the process takes the job, and this one never did
-                future.cancel()
-                await self._end_pool()
-                raise TimeoutError
-            return future.result()
+            return await self._result(function, args, deadline)
         except NotWarm:
             raise
         except BrokenProcessPool as error:  # pebble gives a pool up whose only process died between two tasks
@@ -191,12 +199,32 @@ class Worker:
             raise JobTimeout(
                 f"That took longer than {deadline:.0f} seconds, so I stopped. Please try a smaller photo."
             ) from error
-        except ProcessExpired as error:
+        except (ProcessExpired, _TaskLost) as error:
             self._lost()
             raise WorkerDied(_DIED) from error
         except Exception as error:
             log.error("worker.bug", error=type(error).__name__, frames=_frames(error))
             raise InferenceError(mark("Something broke inside me while I looked at that. Sorry!")) from error
+
+    async def _result(self, function: Callable[..., Any], args: tuple[Any, ...], deadline: float) -> Any:
+        """What the process gives back; where pebble would wait for ever, it is not waited for.
+
+        A process that is killed after it took a task and before it said so takes the task along. A second task, which
+        is done in turn after the first, tells of that.
+        """
+        future = asyncio.wrap_future(self._pool.schedule(function, args=args, timeout=deadline))
+        after = asyncio.wrap_future(self._pool.schedule(done_in_turn))
+        after.add_done_callback(lambda told: told.cancelled() or told.exception())
+        await asyncio.wait([future, after], timeout=deadline + _GRACE_S, return_when=asyncio.FIRST_COMPLETED)
+        if after.done():
+            await asyncio.wait([future], timeout=_GRACE_S)
+        if future.done():
+            return future.result()
+        future.cancel()
+        if after.done():
+            raise _TaskLost
+        await self._end_pool()  # pebble counts from the moment when the process takes a task, and this one never did
+        raise TimeoutError
 
     async def _end_pool(self) -> None:
         """With its process, whatever that is doing."""
