@@ -170,7 +170,7 @@ class Campaign:
             colour = TROUBLE.get(kind) or tuple(chance.randrange(30, 220) for _ in range(3))
             photo = picture(colour) + chance.randbytes(4)  # no two files are the same
         if kind == "teach":
-            name = f"Thing{len(self._questions)}"
+            name = f"Thing{sum(self.found.asked.values())}"
             words = f"/remember {name} A thing of colour."
         self._questions[self._house.ask(person, words, photo)] = Question(person, kind, name)
         self.found.asked[kind] += 1

@@ -40,7 +40,7 @@ def main(platform: str, address: str, token: str, folder: str) -> None:
     configure_logs("info")
     rapbot.inference.worker.initialise = light_models.initialise  # type: ignore[attr-defined]
     settings = settings_of(platform, address, token, folder)
-    worker = settings.worker.model_copy(update={"deadline_s": 2.0, "backoff_max_s": 1.0})
+    worker = settings.worker.model_copy(update={"deadline_s": 2.0, "start_deadline_s": 10.0, "backoff_max_s": 1.0})
     settings = settings.model_copy(update={"people": "off", "worker": worker})
     asyncio.run(serve(settings, lambda _name: print("ready", flush=True)))
 
