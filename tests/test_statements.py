@@ -33,6 +33,7 @@ SPOT = Card(1, "Spot", "dog", "")
         ("My old teacher gave him to me.", ["<Spot>: your old teacher gave him to you."]),
         ("The left ear hangs.", ["<Spot>: The left ear hangs."]),
         ("We found him in Rome and I'm his owner.", ["<Spot>: You found him in Rome and you are his owner."]),
+        ("Keep him on a lead, he chases cats.", ["<Spot>: Keep him on a lead, he chases cats."]),
         ("Retired in 2019.", ["<Spot> retired in 2019."]),
         ("Retired police dog.", ["<Spot> is a retired police dog."]),
     ],
@@ -60,6 +61,9 @@ def test_who_wrote_a_shared_card_is_named() -> None:
         (Card(1, "quilt", "quilt", "A quilt sewn by my aunt."), "Who made the quilt?", "sewn by your aunt"),
         (Card(1, "rug", "rug", "A red rug. It was 40 euros."), "How much did I pay for it?", "40 euros"),
         (Card(1, "rug", "rug", "A red rug. It weighs 4 kg."), "How much does the rug weigh?", "4 kg"),
+        (Card(1, "Bo", "dog", "A rescue greyhound."), "What kind of dog is Bo?", "greyhound"),
+        (Card(1, "Bo", "dog", "Born in Ireland, came two years ago."), "How old is Bo?", ""),
+        (Card(1, "Bo", "dog", "Born in March 2021."), "How old is Bo?", "March 2021"),
         (Card(1, "rug", "rug", "A red rug from Lima."), "How much did the rug cost?", ""),
     ],
 )

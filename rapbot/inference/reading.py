@@ -83,7 +83,10 @@ def read(question: str, card: Card) -> Reading:
     own = {stem(word) for word in re.findall(r"[^\W_]+", f"{card.name.replace('_', ' ')} {card.category}".casefold())}
     if wanted - own - {"look", "like", "describ", "tell"}:
         topics = tuple(topic for topic in topics if topic.name != "look")
-    told = [*statements(card), *filter(None, [kind_statement(card)])]
+    kind = kind_statement(card)
+    if kind and any(topic.name == "breed" for topic in topics) and wanted & own:
+        kind = ""  # "what kind of dog is Lala?" knows that she is a dog
+    told = [*statements(card), *filter(None, [kind])]
     scored = [
         (_score(asked, wanted, own, topics, statement), -number, statement) for number, statement in enumerate(told)
     ]

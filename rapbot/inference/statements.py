@@ -18,6 +18,8 @@ _SPLIT = re.compile(
     r"|,\s+(?:(?:she|he|it)\s+)?(?=(?:(?:also|never|always|often|only|usually|now|sometimes|rarely)\s+)?([a-z']+)\b)"
 )
 _CONTRACTED = re.compile(r"((?:\b(?:and|but)|,)\s+(?:she|he|it))'s\s+", re.IGNORECASE)
+_REASON = re.compile(r",\s+(?:she|he|it)\b", re.IGNORECASE)
+"""How people give one: "Walk her on a lead, she chases squirrels." stays together."""
 _PRONOUN = re.compile(r"^(she|he|it|they|this|that)\b('s\b|'re\b)?", re.IGNORECASE)
 _POSSESSIVE = re.compile(r"^(her|his|its|their)\b", re.IGNORECASE)
 _STATE = re.compile(
@@ -215,7 +217,8 @@ def _clauses(text: str) -> list[str]:
         at = cut.start(1) if cut.group(1) else cut.start(2)
         starts = begins_clause(verb, text[at + len(verb) :]) or (verb in PARTICIPLES and cut.group(2))
         # After "<Name>:" stands no verb of its own, so only a comma ends what stands there.
-        whole = not listed or bool(pieces) or (bool(cut.group(2)) and not _has_verb(text[: cut.start()]))
+        loose = bool(cut.group(2)) and not _has_verb(text[: cut.start()]) and not _REASON.match(cut.group())
+        whole = not listed or bool(pieces) or loose
         if starts and verb != "can" and whole:
             pieces.append(text[begun : cut.start()])
             begun = cut.end()

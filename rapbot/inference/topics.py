@@ -28,6 +28,7 @@ _COUNT = (
     r"(?:\d+|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen"
     r"|(?:twen|thir|for|fif|six|seven|eigh|nine)ty)"
 )
+_MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
 _COLOURS = (
     r"\b(?:black|white|gr[ae]y|brown|green|blue|yellow|orange|purple|pink|red|gold|silver|beige|cream|lilac|mint|turquoise"
     r"|violet|ginger|tabby|iridescent|colou?r|navy|teal|ivory|copper|bronze|rose|rainbow|spotted|striped)"
@@ -77,8 +78,8 @@ TOPICS = (
            _any("bought", "purchased", "from", "comes?", "came", "found", "adopted", "souvenir", "market", "brought",
                 "won")),
     _topic("age", _any("how old", "age", "birthday", "born"),
-           rf"\b{_COUNT}[ -](?:years?|months?|weeks?|days?)\b|\b(?:from|in|since) (?:1[5-9]|20)\d\d\b|"
-           + _any("born", "birthday", "old", "hatched")),
+           rf"(?<!for )\b{_COUNT}[ -](?:years?|months?|weeks?|days?)\b(?! ago)|\b(?:from|in|since) (?:1[5-9]|20)\d\d\b|"
+           rf"\bborn\b.*(?:\d|{_MONTHS})|" + _any("birthday", "old", "hatched")),
     _topic("size", _any("size", "how (?:big|large|tall|long|small|heavy)", "height", r"weigh\w*", "length"),
            _any("size", r"weigh\w*", "tall", "lit(?:re|er)s?", r"inch\w*", "cm", "kg", "kilos?", r"centimet\w+",
                 "met(?:re|er)s?", "small", "large", "big", "tiny", "huge")),
@@ -115,9 +116,10 @@ TOPICS = (
     _topic("children", _any("children", "kids"), _any("children", "kids?", "sons?", "daughters?", "twins", "baby")),
     _topic("written", _any("written", "engraved", "inscription", "printed", "says? on", "motto"),
            _any("written", "engraved", "says", "reads", "printed", "initials", "logo", "label")),
-    _topic("live", _any("lives?", "living", "kept", "keep", "home", "stored?", "room"),
+    _topic("live", _any("lives?", "living", "kept", "keep", "home", "stored?", "room", "address"),
            _any("lives?", "kept", "keep", "home", "stands?", "stored", "stays?", "hangs", "sits", "floor", "flat",
-                "apartment", "next door", "upstairs", "downstairs")),
+                "apartment", "next door", "upstairs", "downstairs",
+                r"\d+ (?:\w+ ){1,2}(?:street|st|road|rd|lane|avenue|square)")),
     _topic("sleep", _any("sleeps?", "naps?", "bed"), _any("sleeps?", "naps?", "bed", "dreams?", "snores?")),
     _topic("look", _any("look like", "looks like", "describe", "about", "what is", "what's", "who is", "who's", "tell"),
            r"> (?:is|are) (?:an?|the|your|\w+'s)\b"),
