@@ -214,8 +214,14 @@ class Worker:
         """
         future = asyncio.wrap_future(self._pool.schedule(function, args=args, timeout=deadline))
         after = asyncio.wrap_future(self._pool.schedule(done_in_turn))
-        after.add_done_callback(lambda told: told.cancelled() or told.exception())
-        await asyncio.wait([future, after], timeout=deadline + _GRACE_S, return_when=asyncio.FIRST_COMPLETED)
+        for task in (future, after):  # a pool that ends gives every task an error, also where nobody waits any more
+            task.add_done_callback(lambda told: told.cancelled() or told.exception())
+        try:
+            await asyncio.wait([future, after], timeout=deadline + _GRACE_S, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            future.cancel()
+            after.cancel()
+            raise
         if after.done():
             await asyncio.wait([future], timeout=_GRACE_S)
         if future.done():
