@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -18,7 +19,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from adapters.rates import Asker, Rates, Verdict
 from rapbot.config import LimitSettings
-from rapbot.errors import RapbotError
+from rapbot.errors import ConfigError, RapbotError, StoreError, WeightsError
 from rapbot.i18n import _, ngettext, speaking
 from rapbot.inbox import handling
 from rapbot.logs import get_logger, place_of
@@ -367,9 +368,17 @@ def progress_sentence(progress: Progress) -> str:
             return _("Writing …")
 
 
+_PATH = re.compile(r"(?<!\w)[~.]?/[^\s/]+/\S|\b[A-Za-z]:\\|https?://")
+"""Files and servers are the business of whoever runs rapbot, who reads of them in the terminal and from the doctor."""
+
+
 def sentence(error: Exception) -> str:
-    """What a person reads about a failure: never a traceback. The log gets the kind of a bug and its place, no text."""
-    if isinstance(error, RapbotError):
+    """What a person reads about a failure: never a traceback, nor a path of the machine.
+
+    The log gets the kind of a bug and its place, no text.
+    """
+    of_machine = isinstance(error, StoreError | ConfigError | WeightsError) and _PATH.search(error.sentence)
+    if isinstance(error, RapbotError) and not of_machine:
         return _(error.sentence)  # what the worker said comes untranslated; the rest is as it was
     _log.error("turn failed", error=type(error).__name__, where=place_of(error))
     return _("Something broke inside me. Sorry! Please try that again.")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.delivery import Albums, Pace, Shown, Turns, split_text, utf16_length
-from rapbot.errors import ConceptError
+from adapters.delivery import Albums, Pace, Shown, Turns, sentence, split_text, utf16_length
+from rapbot.errors import ConceptError, ConfigError, DiskFull, NameUnknown, RapbotError, StoreError, WeightsError
 from rapbot.messages import Progress, ProgressListener, Stage
 
 QUICK = Pace(typing=0.01, before_typing=0.0, patience=0.02, edits=0.01)
@@ -281,3 +281,20 @@ def test_a_long_text_is_cut_at_the_end_of_a_sentence() -> None:
 @pytest.mark.parametrize("short", ["", "short"])
 def test_a_short_text_stays_whole(short: str) -> None:
     assert split_text(short, 30) == [short]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        StoreError("The database /srv/rapbot/rapbot.sqlite3 is damaged."),
+        WeightsError("The file ~/models/x.gguf cannot be read."),
+        ConfigError("The server http://10.0.0.7:8000/v1 does not answer."),
+    ],
+)
+def test_people_in_chats_read_no_path_and_no_address_of_the_machine(error: RapbotError) -> None:
+    assert sentence(error) == "Something broke inside me. Sorry! Please try that again."
+
+
+def test_what_people_can_act_on_is_told_as_it_is() -> None:
+    for error in (DiskFull(), NameUnknown("Lala", ()), ConceptError("Show me one with /addphoto Lala.")):
+        assert sentence(error) == error.sentence
