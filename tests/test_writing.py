@@ -242,3 +242,11 @@ SILENT_ABOUT_LALA = "The card of <Lala> does not say."
 )
 def test_a_taught_model_answers_only_what_it_judges_told_and_the_card_holds_up(draft: str, said: str) -> None:
     assert ask(Scripted(draft, layout="pocket-lora"), "When would she tremble?", LALA) == said
+
+
+def test_where_is_she_asked_of_nobody_means_whoever_is_there() -> None:
+    writer = Scripted()
+    assert ask(writer, "where is she?", seen=scene((LALA, LEFT))) == "<Lala> is on the left of the photo."
+    both = ask(writer, "Where are they in this photo?", seen=scene((LALA, LEFT), (BO, RIGHT)))
+    assert both == "<Lala> is on the left of the photo. <Bo> is on the right of the photo."
+    assert "<" not in ask(writer, "where is he?", seen=scene(tags=COUCH))

@@ -12,6 +12,9 @@ from rapbot.inference.wording import fills, found, listed, located, mark, place,
 from rapbot.messages import Box, Sighting
 
 _WHERE = re.compile(r"^(?:and )?where(?:'s| is| are)\b", re.I)
+_WHERE_THEY = re.compile(
+    r"^(?:and )?where(?:'s|’s| is| are) (?:he|she|it|they)(?: (?:in|on|here|there)\b.*|\W*)$", re.I
+)
 _IS_IT = re.compile(r"^(?:and )?(?:is|are|can you see|do you see)\b", re.I)
 _IS_THIS = re.compile(r"^(?:and )?(?:is|are) (?:this|that|these|those|it)\b", re.I)
 _IN_PHOTO = re.compile(r"\b(?:photo|picture|pic|image|here|see|there)\b", re.I)
@@ -33,6 +36,11 @@ def look_for(job: Job, scene: Scene | None) -> str:
 def answer_from_scene(job: Job, scene: Scene, asked: Sequence[Card]) -> str:
     """The answer to a question about the photo, or "" when the photo is not what is asked about."""
     text = " ".join(job.text.split())
+    if not asked and _WHERE_THEY.match(text):  # nobody was spoken of: whoever is there is meant
+        known = {card.concept_id: card for card in job.concepts.cards}
+        asked = [known[one.concept_id] for one in scene.sightings if one.concept_id in known]
+        if not asked:
+            return found(scene.sightings, scene.strangers)
     if asked and _WHERE.match(text) and len(text.split()) <= 4 + 2 * len(asked):
         return " ".join(located(card, _sighting(scene, card)) for card in asked)
     if asked and _IS_IT.match(text) and (_IN_PHOTO.search(text) or _IS_THIS.match(text)):
