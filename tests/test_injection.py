@@ -149,6 +149,7 @@ class Listening:
     """Takes the place of queue and worker: keeps what a worker would get, and tells everything it was given."""
 
     jobs: list[Job] = field(default_factory=list)
+    restarting: bool = False
 
     async def submit(self, job: Job, listener: ProgressListener | None = None, *, again: bool = False) -> Answer:
         self.jobs.append(job)
