@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 from PIL import Image
 from telegram import (
     BotCommand,
@@ -336,21 +337,30 @@ async def test_webhook_posts_carry_the_secret_and_others_are_refused(peer: Teleg
     ann = peer.person("Ann")
     chat = peer.private(ann)
     app = build(peer, echo)
-    assert app.updater is not None
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+
+    async def call(request: web.Request) -> web.Response:
+        if request.headers.get("X-Telegram-Bot-Api-Secret-Token") != "s3cret":
+            return web.Response(status=403)
+        await app.update_queue.put(Update.de_json(await request.json(), app.bot))
+        return web.Response()
+
+    server = web.Application()
+    server.router.add_post("/hook", call)
+    runner = web.AppRunner(server)
+    await runner.setup()
+    listening = socket.create_server(("127.0.0.1", 0))
+    await web.SockSite(runner, listening).start()
     async with app:
-        hook = f"http://127.0.0.1:{port}/hook"
-        await app.updater.start_webhook("127.0.0.1", port, "hook", webhook_url=hook, secret_token="s3cret")
+        await app.bot.set_webhook(f"http://127.0.0.1:{listening.getsockname()[1]}/hook", secret_token="s3cret")
         await app.start()
         peer.say(chat, ann, "by post")
         assert (await peer.next_message(chat)).text == "You said: by post"
         await peer.fetched()
         assert await peer.post_update(peer.updates[-1], secret_token="guessed") == 403
         assert await peer.post_update(peer.updates[-1], secret_token="s3cret") == 200
-        await app.updater.stop()
+        await app.bot.delete_webhook()
         await app.stop()
+    await runner.cleanup()
     assert peer.deliveries == [(peer.updates[0]["update_id"], 200)]
 
 
