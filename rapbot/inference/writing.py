@@ -82,7 +82,7 @@ def write_answers(generator: Generator, work: Sequence[Material], listener: JobL
 
     A text-only model (layout "pocket") writes from the scene in words, one that sees from the pictures themselves.
     """
-    work = [replace(material, job=defused(material.job)) for material in work]
+    work = [replace(material, job=defused(material.job, material.scene)) for material in work]
     writer = _Writer(generator)
     planned = [writer.plan(material) for material in work]
     plans = [(number, plan) for number, plan in enumerate(planned) if isinstance(plan, _Plan)]
@@ -105,9 +105,17 @@ def write_answers(generator: Generator, work: Sequence[Material], listener: JobL
     return written
 
 
-def defused(job: Job) -> Job:
-    """The job with cards of plain words: a card is quoted to others, so it must not link, tag or mention."""
-    cards = tuple(card._replace(info=clean(_TAG.sub(" ", card.info))) for card in job.concepts.cards)
+def defused(job: Job, scene: Scene | None = None) -> Job:
+    """The job with cards of plain words: a card is quoted to others, so it must not link, tag or mention.
+
+    Any card may answer a question; otherwise nobody reads those (hundreds, maybe) that are neither seen nor asked for.
+    """
+    read = {*job.mentioned, *(one.concept_id for one in (scene.sightings if scene else ()))}
+    every = job.task is Task.QUESTION
+    cards = tuple(
+        card._replace(info=clean(_TAG.sub(" ", card.info)) if every or card.concept_id in read else "")
+        for card in job.concepts.cards
+    )
     return replace(job, concepts=replace(job.concepts, cards=cards))
 
 
