@@ -152,13 +152,14 @@ def _fragment(text: str, card: Card) -> str:
         return f"{name}: {text}"
     kind = card.category.split()[-1].casefold() if card.category.strip() else ""
     lowered = _lowered(text)
+    of_kind = f"{name} {be} {lowered if is_plural(card.category) else f'{article(lowered)} {lowered}'}"
     if kind and first not in _OPENS and lowered.casefold().rstrip(".!").endswith(kind):
-        return f"{name} {be} {lowered if is_plural(card.category) else f'{article(lowered)} {lowered}'}"
+        return of_kind
     described = first in {"a", "an", "the", "one", "your", "our"} or first.endswith("'s")
     if described or (_STATE.match(text) and text.split()[1:2] and text.split()[1].casefold() not in BASE):
         return f"{name} {be} {lowered}"
     if (kind and kind in text.casefold()) or formerly:
-        return f"{name} {be} {lowered if is_plural(card.category) else f'{article(lowered)} {lowered}'}"
+        return of_kind
     return f"{name}: {text}"
 
 
