@@ -20,6 +20,7 @@ from rapbot.inference.wording import mark, with_article
 
 FAVOURITE = -1.0
 """Score of a statement that tells something like what was asked, but not that."""
+_ABOUT_AS_WELL = 0.1
 
 
 class Verdict(StrEnum):
@@ -105,6 +106,12 @@ def read(question: str, card: Card) -> Reading:
 def read_all(question: str, cards: Sequence[Card]) -> list[Reading]:
     """Readings of several cards, the most telling first."""
     return sorted((read(question, card) for card in cards), key=lambda reading: -reading.score)
+
+
+def most_telling(question: str, cards: Sequence[Card]) -> list[Reading]:
+    """The card that tells it best, and at most two that tell it about as well; none where no card does."""
+    told = [reading for reading in read_all(question, cards) if reading.verdict is not Verdict.UNKNOWN]
+    return [reading for reading in told[:3] if reading.score >= told[0].score - _ABOUT_AS_WELL]
 
 
 def _score(question: str, wanted: set[str], own: set[str], topics: Sequence[Topic], statement: str) -> float:

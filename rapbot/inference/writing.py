@@ -26,7 +26,7 @@ from rapbot.inference.guard import (
 from rapbot.inference.job import Card, Job, Scene, Task
 from rapbot.inference.looking import answer_from_scene, look_for, two_places
 from rapbot.inference.prompt import POCKET_LORA, Pictures, build_prompt, read_verdict, select_cards
-from rapbot.inference.reading import FAVOURITE, Reading, Verdict, is_yes_no, read, read_all
+from rapbot.inference.reading import FAVOURITE, Reading, Verdict, is_yes_no, most_telling, read
 from rapbot.inference.seams import Generator, Prompt
 from rapbot.inference.surroundings import other_things
 from rapbot.inference.topics import is_unmistakable
@@ -303,9 +303,8 @@ def _seen_by_model(draft: str, present: Sequence[Card], absent: Sequence[Card]) 
 
 def _among_all(job: Job, scene: Scene | None, cards: Sequence[Card]) -> str:
     """ "Who is afraid of thunder?": whoever's card tells it."""
-    told = [reading for reading in read_all(job.text, cards) if reading.verdict is not Verdict.UNKNOWN]
-    if told:
-        return " ".join(reading.statement for reading in told[:3] if reading.score >= told[0].score - 0.1)
+    if told := most_telling(job.text, cards):
+        return " ".join(reading.statement for reading in told)
     if scene is not None:
         return "I can't tell that from this photo."
     return "None of your cards says that." if cards else "I don't know that yet: you have not taught me anything."
