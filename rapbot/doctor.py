@@ -36,6 +36,8 @@ class Finding:
     words: str
     rows: Sequence[dict[str, object]] = ()
     doubt: bool = False
+    change: str = ""
+    """What to do about it."""
 
 
 def diagnose(settings: Settings, as_json: bool, *, quick: bool = False) -> bool:
@@ -49,20 +51,29 @@ def diagnose_server(settings: Settings, url: str, as_json: bool) -> bool:
     """Print what an OpenAI-compatible server can do; True when it can do all that rapbot needs."""
     from rapbot.doctor_server import examine
 
-    abilities = examine(settings, url)
-    _print([Finding(one.what, one.good or not one.needed, one.words, (), not one.good) for one in abilities], as_json)
-    return all(one.good or not one.needed for one in abilities)
+    findings = []
+    for one in examine(settings, url):  # a slow server: each line as it is found
+        findings.append(Finding(one.what, one.good or not one.needed, one.words, (), not one.good, one.change))
+        if not as_json:
+            _print(findings[-1:], as_json)
+    if as_json:
+        _print(findings, as_json)
+    return all(one.good for one in findings)
 
 
 def _print(findings: Iterable[Finding], as_json: bool) -> None:
     if as_json:
         entries = [{"check": one.check, "good": one.good, "words": one.words} for one in findings]
-        extra = [{"rows": one.rows} if one.rows else {} for one in findings]
+        extra = [
+            {**({"rows": one.rows} if one.rows else {}), **({"change": one.change} if one.change else {})}
+            for one in findings
+        ]
         typer.echo(json.dumps([{**entry, **more} for entry, more in zip(entries, extra, strict=True)]))
         return
     for one in findings:
         mark = typer.style("note", fg="yellow") if one.doubt else typer.style("ok  ", fg="green")
-        typer.echo(f"{mark if one.good else typer.style('FAIL', fg='red')} {one.check}: {one.words}")
+        words = f"{one.words.rstrip('.')}. To change: {one.change}" if one.change else one.words
+        typer.echo(f"{mark if one.good else typer.style('FAIL', fg='red')} {one.check}: {words}")
         if one.rows:
             _print_table(one.rows)
 

@@ -1,11 +1,9 @@
-"""`rapbot doctor`: what fits, what is missing, and what a model server can do."""
+"""`rapbot doctor`: what fits and what is missing."""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +11,10 @@ import pytest
 
 from rapbot import doctor_models
 from rapbot.config import ModelSettings, Settings
-from rapbot.doctor import diagnose, diagnose_server
+from rapbot.doctor import diagnose
 from rapbot.doctor_models import Device, devices, fits, missing_weights, need, profile_rows
 from rapbot.inference.profiles import PROFILES, calibration_file
 from rapbot.inference.specs import Runtime
-from tests.peers.openai.peer import OpenAIPeer
-from tests.peers.openai.writers import RuleWriter
 
 LLAVA = PROFILES["rap-llava-13b"]
 SMOL = PROFILES["smolvlm2"]
@@ -172,74 +168,3 @@ def test_the_table_is_readable(tmp_path: Path, capsys: pytest.CaptureFixture[str
     [line] = [line for line in shown.splitlines() if line.startswith("rap-llava-13b")]
     assert "a guess" in line
     assert max(map(len, shown.splitlines()[-len(PROFILES) :])) <= 120
-
-
-# A model server
-
-
-def examined(
-    capsys: pytest.CaptureFixture[str], peer: OpenAIPeer, **models: object
-) -> tuple[bool, dict[str, dict[str, object]]]:
-    settings = Settings(models=ModelSettings(timeout_s=5.0, **models))
-    good = diagnose_server(settings, peer.url, True)
-    return good, {one["check"]: one for one in json.loads(capsys.readouterr().out.splitlines()[-1])}
-
-
-def test_all_that_a_server_can_do_is_tried(capsys: pytest.CaptureFixture[str]) -> None:
-    with OpenAIPeer(loras=("rap-lora",)) as peer:
-        good, found = examined(capsys, peer, generator="openai", adapters={"mine": "rap-lora"})
-    assert good
-    assert list(found) == [
-        "models", "text", "streaming", "stopping", "batch", "answer prefix", "one picture", "5 pictures",
-        "likelihoods", "LoRA mine",
-    ]  # fmt: skip
-    assert "[red]" in str(found["one picture"]["words"])
-    assert "of every option" in str(found["likelihoods"]["words"])
-
-
-def test_a_server_of_few_talents_is_described(capsys: pytest.CaptureFixture[str]) -> None:
-    with OpenAIPeer(kind="hosted") as peer:
-        assert isinstance(peer.writer, RuleWriter)
-        peer.writer.answer = "B"
-        good, found = examined(capsys, peer)
-    assert good
-    assert "the written letter counts" in str(found["likelihoods"]["words"])
-    assert "as a turn of its own" in str(found["answer prefix"]["words"])
-
-
-def test_the_reason_of_a_refusal_is_told_to_whoever_runs_it(capsys: pytest.CaptureFixture[str]) -> None:
-    with OpenAIPeer(sees=False) as peer:
-        good, found = examined(capsys, peer)
-    assert not good
-    assert found["text"]["good"]
-    assert "400: " in str(found["one picture"]["words"])
-    assert "not a multimodal model" in str(found["one picture"]["words"])
-
-
-def test_a_server_of_text_is_enough_for_text(capsys: pytest.CaptureFixture[str]) -> None:
-    with OpenAIPeer(kind="llama.cpp", sees=False) as peer:
-        good, found = examined(capsys, peer)
-    assert good
-    assert "words only" in str(found["one picture"]["words"])
-
-
-def test_a_server_that_is_not_there_or_refuses_the_key(
-    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with OpenAIPeer(key="right") as peer:
-        secret = "sk-wrong-and-secret"
-        good, found = examined(capsys, peer, api_key=secret)
-        assert not good
-        assert "refuses the key" in str(found["models"]["words"])
-        assert secret not in str(found)
-        # As a person runs it.
-        command = [sys.executable, "-m", "rapbot", "doctor", "--generator"]
-        environment = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path), "RAPBOT_MODELS__API_KEY": "right"}
-        done = subprocess.run([*command, peer.url], env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert "right" not in done.stdout + done.stderr
-        assert done.stdout.startswith("ok   models: base")
-    assert not diagnose_server(Settings(), peer.url, False)
-    assert "Is it running?" in capsys.readouterr().out
-    assert not diagnose_server(Settings(), "nonsense", False)
-    assert "models.url" in capsys.readouterr().out

@@ -381,6 +381,22 @@ def test_what_is_too_long_is_said(connect: Connect) -> None:
     assert len(peer.requests) == 1
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "The decoder prompt (length 5951) is longer than the maximum model length of 4096. Make sure that"
+        " `max_model_len` is no smaller than the number of text tokens plus multimodal tokens.",
+        "The prompt (total length 25938) is too long to fit into the model (context length 4096).",
+    ],
+)
+def test_vllm_words_differently_that_pictures_are_too_long(words: str, peer: OpenAIPeer, connect: Connect) -> None:
+    generator = connect(peer)
+    peer.faults = [Fault("status", 400, message=words)]
+    with pytest.raises(InferenceError) as trouble:
+        said(generator)
+    assert str(trouble.value) == TOO_LONG
+
+
 def test_pictures_for_a_server_that_takes_none(connect: Connect) -> None:
     with OpenAIPeer(sees=False) as peer, pytest.raises(InferenceError) as trouble:
         said(connect(peer), Prompt((("user", "<image>"),), (colour("red"),)))

@@ -30,7 +30,11 @@ _WAITS = (0.5, 1.0, 2.0, 4.0)
 """Seconds before another try, where the server does not ask for more."""
 _START_TIMEOUT = 10.0
 """Seconds for the list of models."""
-_TOO_LONG = ("context length", "context_length", "context size", "context_size", "too many tokens", "input is too long")
+_TOO_LONG = (
+    *("context length", "context_length", "context size", "context_size"),  # most servers, in the words of OpenAI's
+    "maximum model length",  # vLLM, where pictures make a prompt too long
+    *("too many tokens", "input is too long"),
+)
 _OPTIONAL = frozenset(
     {"continue_final_message", "add_generation_prompt", "prompt_logprobs", "logprobs", "temperature", "max_tokens"}
 )
@@ -232,7 +236,9 @@ def _own_words(error: Exception) -> str:
     status = getattr(error, "status_code", None)
     if status is None or status in (401, 403):
         return str(status or "")
-    said = " ".join(without_secrets(str(getattr(error, "message", ""))).split())
+    said = " ".join(without_secrets(str(getattr(error, "message", ""))).split()).removeprefix(
+        f"Error code: {status} - "
+    )
     return f"{status}: {said[:200]}"
 
 

@@ -69,6 +69,11 @@ class ServerGenerator:
         shown = (max(1, round(width * scale)), max(1, round(height * scale)))
         return tuple(one.box for one in parse_boxes(text, *shown, self.family))
 
+    @property
+    def model(self) -> str:
+        """Under which name the server serves it, without any LoRA."""
+        return self._served.model
+
     def close(self) -> None:
         self._connection.close()
 
@@ -80,7 +85,7 @@ class ServerGenerator:
 
     def generate(self, prompts: Sequence[Prompt], listener: Listener | None = None) -> list[str]:
         """One greedy answer per prompt, up to `batch` at once. Raises InferenceError, ValueError."""
-        asked = [self._request(prompt) for prompt in prompts]
+        asked = [self.request(prompt) for prompt in prompts]
         work = [self._answer(number, prompts[number], request, listener) for number, request in enumerate(asked)]
         return self._connection.run(self._all(work))
 
@@ -89,10 +94,11 @@ class ServerGenerator:
 
         Raises InferenceError, ValueError.
         """
-        request = self._request(prompt)
+        request = self.request(prompt)
         return self._connection.run(self._scores(prompt, request, options)) if options else []
 
-    def _request(self, prompt: Prompt) -> dict[str, Any]:
+    def request(self, prompt: Prompt) -> dict[str, Any]:
+        """What all requests of a prompt have in common. Raises InferenceError, ValueError."""
         if prompt.pictures and not self.sees:
             raise ValueError("this model cannot see")
         if prompt.adapter and prompt.adapter not in self._served.loras:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,11 @@ class OpenAIPeer:
     sees: bool = True
     most_characters: int = 100_000
     """The length of the context."""
+    most_pictures: int = 100
+    ignores: Collection[str] = ()
+    """Options of a request that it takes and does not obey ("model": any name will do)."""
+    own_refusals: bool = True
+    """Whether it refuses what is wrong as the interface says; else everything is error 500."""
     faults: list[Fault] = field(default_factory=list)
     """Each is used up by one request of its path."""
     requests: list[dict[str, Any]] = field(default_factory=list)
@@ -70,7 +75,8 @@ class OpenAIPeer:
         if isinstance(wrong, web.StreamResponse):
             return wrong
         base = {"object": "model", "created": 1, "owned_by": self.kind}
-        listed: list[dict[str, Any]] = [{"id": name, **base} for name in self.models]
+        context = {"max_model_len": self.most_characters} if self.kind == "vllm" else {}
+        listed: list[dict[str, Any]] = [{"id": name, **base, **context} for name in self.models]
         answer: dict[str, Any] = {"object": "list", "data": listed}
         if self.kind == "llama.cpp":
             can = ["completion", "multimodal"] if self.sees else ["completion"]
@@ -81,6 +87,11 @@ class OpenAIPeer:
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         self.requests.append(body)
+        body = {name: value for name, value in body.items() if name not in self.ignores}
+        if "model" in self.ignores:
+            body["model"] = self.models[0]
+        if "max_tokens" in self.ignores:
+            body["max_tokens"] = 1_000_000
         self._working += 1
         self.at_once = max(self.at_once, self._working)
         try:
@@ -92,7 +103,7 @@ class OpenAIPeer:
                 return await self._stream(request, body, asked, wrong)
             return await self._whole(body, asked)
         except Refused as refused:
-            return web.json_response(refused.body, status=refused.status)
+            return web.json_response(refused.body, status=refused.status if self.own_refusals else 500)
         finally:
             self._working -= 1
 
@@ -113,6 +124,8 @@ class OpenAIPeer:
             raise Refused(404, f"The model `{asked.model}` does not exist.", "model_not_found")
         if asked.pictures and not self.sees:
             raise Refused(400, f"{asked.model} is not a multimodal model.")
+        if len(asked.pictures) > self.most_pictures:
+            raise Refused(400, f"At most {self.most_pictures} image(s) may be provided in one prompt.")
         length = sum(len(text) for _, text in asked.turns)
         if length > self.most_characters:
             raise Refused(
@@ -131,6 +144,8 @@ class OpenAIPeer:
             count = int(body.get("top_logprobs", 1))
             more["logprobs"] = wire.first_tokens(await asyncio.to_thread(self.writer.likeliest, asked, count))
         answer = wire.completion(asked.model, written, "stop", **more)
+        length = sum(len(text) for _, text in asked.turns)
+        answer["usage"] = {"prompt_tokens": length, "completion_tokens": 1, "total_tokens": length + 1}
         if self.kind == "vllm" and body.get("prompt_logprobs") is not None:
             answer["prompt_logprobs"] = wire.prompt_tokens(await asyncio.to_thread(self.writer.read, asked.turns))
         return web.json_response(answer)
