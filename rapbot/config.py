@@ -242,6 +242,47 @@ class EncryptionSettings(_Section):
         return _secret(self.key, self.key_file, "file of the encryption key")
 
 
+class StoreSettings(_Section):
+    """Where everything is kept: two SQLite files in `data_dir` until there is a PostgreSQL database."""
+
+    url: str = ""
+    password: SecretStr | None = None
+    password_file: Path | None = None
+    connections: int = Field(8, ge=2, le=200)
+    """Of one process, at most."""
+
+    @model_validator(mode="after")
+    def _one_password(self) -> StoreSettings:
+        if self.password is not None and self.password_file is not None:
+            raise ValueError("give password or password_file, not both")
+        return self
+
+    @property
+    def enabled(self) -> bool:
+        return bool(self.url)
+
+    def address(self) -> str:
+        """The URL, which holds no password. Raises ConfigError, which does not repeat it."""
+        return postgres_address(self.url, "store.url")
+
+    def secret(self) -> str:
+        """The password itself, empty when there is none; it is never logged. Raises ConfigError when its file cannot
+        be read."""
+        return _secret(self.password, self.password_file, "file of the database's password")
+
+
+def postgres_address(url: str, what: str) -> str:
+    """`url` as it is, or ConfigError; `what` names it there, because it may hold a password."""
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise ConfigError(f"{what} is no address of PostgreSQL: postgresql://NAME@HOST/DATABASE is wanted.")
+    if re.search(r"://[^/?@]*:[^/?@]+@|[?&]password=", url):
+        raise ConfigError(
+            f"{what} must not hold a password: put it into the file store.password_file, or into the environment as"
+            " RAPBOT_STORE__PASSWORD."
+        )
+    return url
+
+
 class RetentionSettings(_Section):
     """When what somebody taught expires because they do not come any more."""
 
@@ -288,6 +329,7 @@ class Settings(BaseSettings):
     discord: DiscordSettings = DiscordSettings()
     inbox: InboxSettings = InboxSettings()
     encryption: EncryptionSettings = EncryptionSettings()
+    store: StoreSettings = StoreSettings()
     retention: RetentionSettings = RetentionSettings()
 
     @property
@@ -346,7 +388,15 @@ def _refuse_unknown_variables() -> None:
 
 
 _SECRETS = frozenset(
-    {"telegram.token", "telegram.webhook_secret", "discord.token", "models.api_key", "web.password", "encryption.key"}
+    {
+        "telegram.token",
+        "telegram.webhook_secret",
+        "discord.token",
+        "models.api_key",
+        "web.password",
+        "encryption.key",
+        "store.password",
+    }
 )
 SECRET_VARIABLES = frozenset(
     ENV_PREFIX + name.upper().replace(".", "__") for key in _SECRETS for name in (key, key.partition(".")[0])
@@ -382,5 +432,8 @@ def load_settings(config: Path | None = None, **overrides: Any) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"The option {key} cannot be {first.get('input')!r}: {first['msg']}.") from error
+        given = first.get("input")
+        if isinstance(given, Mapping):  # a whole section, with the secrets in it
+            raise ConfigError(f"The section {key} cannot be used: {first['msg']}.") from None
+        raise ConfigError(f"The option {key} cannot be {given!r}: {first['msg']}.") from error
     return settings.model_copy(update={key: value for key, value in overrides.items() if value is not None})

@@ -1,10 +1,15 @@
-"""What several tests share: the model files of this machine (fetched once)."""
+"""What several tests share: the model files of this machine (fetched once), and a PostgreSQL server."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+
+from tests.postgres import postgres_databases as postgres_databases
+from tests.postgres import postgres_server as postgres_server
+from tests.postgres import postgres_template as postgres_template
+from tests.postgres import postgres_url as postgres_url
 
 
 @pytest.fixture(scope="session")
