@@ -60,6 +60,22 @@ def test_a_small_thing_gets_a_window_when_its_avatar_is_known(
     assert max(overlap(region.box, place) for region in regions[1:4]) > 0.3
 
 
+def test_a_small_thing_gets_a_window_among_hundreds_of_avatars(
+    encoder: EfficientNetEncoder, hidden_cat: tuple[Image.Image, Box]
+) -> None:
+    """Only the most promising keys guide the search then."""
+    photo, place = hidden_cat
+    chance = np.random.default_rng(0)
+    others = [picture(name) for name in ("rocket", "astronaut", "retina", "immunohistochemistry")]
+    crops = [other.crop((x, x, x + 160, x + 160)) for other in others for x in (0, 90, 180)]
+    things = np.stack([encoder.encode_avatar(crop) for crop in crops])
+    pairs = chance.integers(0, len(things), (400, 2))
+    mixed = things[pairs[:, 0]] + things[pairs[:, 1]] * chance.random((400, 1), np.float32)
+    keys = np.concatenate([mixed / np.linalg.norm(mixed, axis=1, keepdims=True), target(encoder, cat()).keys])
+    regions = DenseMapDetector(encoder).detect([photo], [Target((), keys)])[0]
+    assert max(overlap(region.box, place) for region in regions[1:4]) > 0.3
+
+
 def test_the_closer_look_never_moves_away_from_the_avatar(
     encoder: EfficientNetEncoder, hidden_cat: tuple[Image.Image, Box]
 ) -> None:

@@ -86,6 +86,8 @@ def test_plain_words_that_are_names_of_absent_concepts_are_said_otherwise() -> N
     assert without_false_names("<elephant_sphere> and an elephant.", [ELEPHANT]) == "<elephant_sphere> and an animal."
     assert without_false_names("I can't see it.", [CAN]) == "I can't see it."
     assert without_false_names("<dog> and a Can.", [CAN]) == "<dog> and a drink."
+    red_mug = Card(9, "red_mug", "mug", "")
+    assert without_false_names("A Red  mug and a blue mug.", [red_mug, CAN]) == "A drink and a blue mug."
 
 
 def test_an_answer_stays_within_the_statement() -> None:

@@ -90,7 +90,10 @@ def caption_or_none(
     if sorted(marked) != sorted(card.name for card in required):
         return None
     plain = re.sub(r"<[^<>]*>", " ", text)
-    if any(name_pattern(card.name).search(plain) for card in others) or not _sides_agree(text, places):
+    said = plain.casefold()
+    if any(
+        _first_part(card.name) in said and name_pattern(card.name).search(plain) for card in others
+    ) or not _sides_agree(text, places):
         return None
     allowed = {stem(word) for one in supported for word in _words(one)} | {stem(word) for word in _GRAMMAR}
     return sentence(text) if all(stem(word) in allowed for word in _words(plain)) else None
@@ -174,6 +177,11 @@ def name_pattern(name: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![\w<]){_name_regex(name)}(?![\w>]|'[a-rt-z])", re.IGNORECASE)
 
 
+def _first_part(name: str) -> str:
+    """What stands in every text that says `name`, case aside."""
+    return next((part for part in re.split(r"[\s_]+", name.casefold()) if part), "")
+
+
 def _name_regex(name: str) -> str:
     return r"[\s_]+".join(re.escape(part) for part in re.split(r"[\s_]+", name) if part)
 
@@ -184,7 +192,10 @@ def without_false_names(text: str, absent: Iterable[Card]) -> str:
     A photo of some dog must not seem to show the concept called "dog".
     """
     parts = re.split(r"(<[^<>]*>)", text)
-    for card in sorted(absent, key=lambda card: -len(card.name)):
+    said = text.casefold()
+    # Most names are not said at all: only for the others a pattern is made (of 500 new ones that takes 80 ms).
+    possible = [card for card in absent if _first_part(card.name) in said]
+    for card in sorted(possible, key=lambda card: -len(card.name)):
         pattern = name_pattern(card.name)
         for at in range(0, len(parts), 2):
             if pattern.search(parts[at]):

@@ -25,7 +25,7 @@ from rapbot.inference.eyes import Eyes, Seen, cut
 from rapbot.inference.illustrating import Illustrator, with_boxes
 from rapbot.inference.job import Answer, AvatarFace, EncodedAvatar, Job, Scene, Task
 from rapbot.inference.meeting import FaceEyes, Met
-from rapbot.inference.perception import Perception, PerceptionCache
+from rapbot.inference.perception import Perception, PerceptionCache, look_name
 from rapbot.inference.prompt import Pictures
 from rapbot.inference.retrieval import AvatarKeys, RetrievalRules, retrieve
 from rapbot.inference.seams import Detector, Encoder, Generator, Target
@@ -84,6 +84,8 @@ class _Work:
     picture: Image.Image | None = None
     known: AvatarKeys | None = None
     """The job's concepts, once they were needed."""
+    look: bytes = b""
+    """Name of the look at the photo, for the cache."""
     perception: Perception | None = None
     scene: Scene | None = None
     avatars_seen: dict[int, Image.Image] = field(default_factory=dict)
@@ -196,7 +198,8 @@ class RapPipeline:
         job = work.job
         if job.photo is None:
             return
-        work.perception = self._seen.get(job.photo, self._looked_for(job))
+        work.look = look_name(job.photo, self._looked_for(job))
+        work.perception = self._seen.get(work.look)
         shown = job.picture or job.outfits or self._models.generator.sees
         if work.perception is None or shown or job.task in (Task.ENCODE, Task.EXPLAIN):
             work.picture = self._decoder.open(job.photo, max_side=1600)
@@ -232,8 +235,8 @@ class RapPipeline:
                     work.perception = replace(
                         work.perception, faces=self._models.faces.look(picture, work.job.concepts)
                     )
-            if work.job.photo is not None:
-                self._seen.put(work.job.photo, self._looked_for(work.job), work.perception)
+            if work.look:
+                self._seen.put(work.look, work.perception)
 
     def _recall(self, work: _Work) -> None:
         job = work.job
