@@ -24,6 +24,7 @@ from rapbot.i18n import _, ngettext, speaking
 from rapbot.inbox import handling
 from rapbot.logs import get_logger, place_of
 from rapbot.messages import Progress, ProgressListener, Stage
+from rapbot.watching import Reason, Shed, delivering, refused, tell
 
 _log = get_logger(__name__)
 
@@ -133,8 +134,10 @@ class Turns(Generic[Sent]):
         if asker is not None and not (update is not None and update.again):
             match self.rates.admit(asker):
                 case Verdict.SILENCE:
+                    tell(Shed(Reason.RATE))
                     return None
                 case Verdict.TOO_MUCH:
+                    tell(Shed(Reason.RATE))
                     work = _too_much
         turn = self._turns.setdefault(key, _Turn())
         self._turns.move_to_end(key)
@@ -207,6 +210,7 @@ class Turns(Generic[Sent]):
                 async with typing(channel.typing, self.pace, placeholder.working), placeholder.shown():
                     shown = await work(placeholder.listen)
             except Exception as error:
+                refused(error)
                 shown = Shown(sentence(error))
             except asyncio.CancelledError:
                 await placeholder.remove()
@@ -214,7 +218,8 @@ class Turns(Generic[Sent]):
             if shown is None:
                 await placeholder.remove()
                 return
-            turn.sent = await (channel.send(shown) if turn.sent is None else channel.edit(turn.sent, shown))
+            with delivering():
+                turn.sent = await (channel.send(shown) if turn.sent is None else channel.edit(turn.sent, shown))
             turn.placeholder = False
             if (update := handling()) is not None:  # before reactions and whatever else follows
                 await update.inbox.done(update.arrived)

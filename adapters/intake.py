@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from rapbot.errors import StoreError
 from rapbot.i18n import mark
 from rapbot.inbox import Arrived, Handling, Inbox, Kept, handled
 from rapbot.logs import get_logger
+from rapbot.watching import Reason, Shed, tell, trip
 
 _log = get_logger(__name__)
 
@@ -72,10 +74,8 @@ class Intake:
     async def run(self, update: Handling | None, handle: Handle) -> None:
         """Handle a new update after those that its person sent to an earlier run."""
         if update is None:
-            try:
+            with suppress(Undelivered), trip(self.platform):
                 await handle(False)
-            except Undelivered:
-                return
             return
         if (replay := self._replays.get(update.arrived.person)) is not None:
             await asyncio.wait([replay])
@@ -131,6 +131,7 @@ class Intake:
 
     async def _give_up(self, platform: Replaying, inbox: Inbox, parts: Sequence[Kept]) -> None:
         _log.warning("update given up", platform=self.platform, attempts=parts[0].attempts)
+        tell(Shed(Reason.LATE))
         for kept in parts:  # first: an apology may be lost, but must not come at every start
             await inbox.done(kept)
         try:
@@ -140,6 +141,10 @@ class Intake:
 
     async def _finish(self, update: Handling, handle: Handle) -> None:
         """Until the platform has taken the answer. Cancelled before that, the update stays."""
+        with trip(self.platform, update.arrived.digest):
+            await self._until_taken(update, handle)
+
+    async def _until_taken(self, update: Handling, handle: Handle) -> None:
         pause = _FIRST_PAUSE_S
         while True:
             try:

@@ -21,6 +21,7 @@ from rapbot.inference.queue import JobQueue
 from rapbot.messages import Action, Actor, Chat, ChatKind, Photo, ProgressListener, Reply, Request, Sighting
 from rapbot.phrases import why_sentences, without_brackets
 from rapbot.understanding import has_pronoun, understand, unknown_subject
+from rapbot.watching import number
 
 _NEEDS_PHOTO = frozenset({Task.CAPTION, Task.DESCRIBE, Task.RECOGNISE, Task.LOCATE, Task.FIND})
 
@@ -146,7 +147,7 @@ class Answering:
                     size=len(photo) / 1e6, limit=limit
                 )
             )
-        job = Job(uuid.uuid4().hex, actor.id, task, deadline=self._settings.worker.deadline_s)
+        job = Job(uuid.uuid4().hex, actor.id, task, deadline=self._settings.worker.deadline_s, request=number())
         return replace(job, **fields)  # type: ignore[arg-type]
 
     def _context(self, request: Request) -> ChatContext:

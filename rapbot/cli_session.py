@@ -54,7 +54,7 @@ def configured(**overrides: Any) -> Settings:
 
     with whole_environment(SECRET_VARIABLES):
         settings = load_settings(Options.config, **overrides)
-    configure_logs(settings.log_level)
+    configure_logs(settings.log_level, settings.log_format)
     return settings
 
 

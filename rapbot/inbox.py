@@ -83,6 +83,10 @@ class Inbox(Protocol):
         """What is not answered yet, oldest first; counts as an attempt. Raises StoreError."""
         ...
 
+    async def count(self) -> int:
+        """How much is not answered yet. Raises StoreError."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Handling:

@@ -7,7 +7,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, MutableMapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -81,9 +81,16 @@ class _Patient:
             self._stream.flush()
 
 
-def configure_logs(level: str = "info") -> None:
-    """One line per event on stderr; colours only on a terminal."""
+def about(**said: str) -> AbstractContextManager[object]:
+    """Every line that is logged inside says this as well, also by tasks that are started there."""
+    return structlog.contextvars.bound_contextvars(**said)
+
+
+def configure_logs(level: str = "info", form: str = "text") -> None:
+    """One line per event on stderr; colours only on a terminal. `form`: "text", or "json" for programs."""
     renderer: Any = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    if form == "json":
+        renderer = structlog.processors.JSONRenderer(ensure_ascii=False)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -41,6 +41,7 @@ from rapbot.config import Settings
 from rapbot.i18n import _, speaking
 from rapbot.inbox import Arrived, Inbox, Kept
 from rapbot.logs import get_logger, place_of
+from rapbot.watching import connected
 
 _log = get_logger(__name__)
 
@@ -83,6 +84,8 @@ class Client(discord.AutoShardedClient):
         self._inbox = inbox
         self._intake: Intake | None = None
         self._events: set[asyncio.Task[None]] = set()
+        self._lost: set[int] = set()
+        """Shards whose connection broke."""
         self._parse: dict[str, Callable[[Event], Any]] = {}
         self._receiving: Receiving | None = None
         self._forms = Forms(self.reception)
@@ -100,6 +103,19 @@ class Client(discord.AutoShardedClient):
             await self._tree.sync()
         except discord.HTTPException as error:  # the menu of the last start still stands
             _log.warning("commands not registered", status=error.status, code=error.code)
+
+    async def on_shard_ready(self, shard: int) -> None:
+        self._connection_of(shard, True)
+
+    async def on_shard_resumed(self, shard: int) -> None:
+        self._connection_of(shard, True)
+
+    async def on_shard_disconnect(self, shard: int) -> None:
+        self._connection_of(shard, False)
+
+    def _connection_of(self, shard: int, reached: bool) -> None:
+        self._lost.discard(shard) if reached else self._lost.add(shard)
+        connected("discord", not self._lost)
 
     async def on_ready(self) -> None:
         """Comes again after each break that was too long to be resumed."""

@@ -27,6 +27,7 @@ from rapbot.i18n import _, speaking
 from rapbot.inbox import handling
 from rapbot.logs import get_logger
 from rapbot.messages import Chat, ChatKind, ProgressListener, Request
+from rapbot.watching import refused, trouble
 
 _log = get_logger(__name__)
 _REMEMBERED = 10_000
@@ -70,9 +71,11 @@ class Reception:
         try:
             await self.turns.answer(key, channel, work, language, asker)
         except (discord.DiscordServerError, discord.RateLimited, aiohttp.ClientError, OSError) as error:
+            trouble("discord", error)
             _log.warning("answer not delivered", error=type(error).__name__)
             raise Undelivered from error
         except discord.HTTPException as error:
+            trouble("discord", error)
             _log.warning("answer not delivered", status=error.status, code=error.code)
 
     async def interaction(
@@ -88,6 +91,7 @@ class Reception:
         try:
             await channel.acknowledge(private=private)
         except discord.HTTPException as error:  # too late, or the person is not there any more
+            trouble("discord", error)
             update = handling()
             if update is None or not update.again or not channel.resume(error.code, private=private):
                 _log.warning("interaction not acknowledged", status=error.status, code=error.code)
@@ -97,6 +101,7 @@ class Reception:
             try:
                 return await work(listener)
             except Exception as error:
+                refused(error)
                 return Shown(sentence(error), private=True)
 
         asker = Asker(actor.id, chat.id if group else "", open=True)
@@ -151,6 +156,7 @@ class Reception:
         try:
             await InteractionChannel(interaction, group=False, present=False).refuse(said)
         except discord.HTTPException as error:
+            trouble("discord", error)
             _log.warning("refusal not shown", status=error.status, code=error.code)
 
 

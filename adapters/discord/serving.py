@@ -18,6 +18,7 @@ from rapbot.config import Settings
 from rapbot.errors import ConfigError
 from rapbot.inbox import Inbox
 from rapbot.logs import get_logger, hide
+from rapbot.watching import trouble
 
 _log = get_logger(__name__)
 _REFUSED = 4004
@@ -80,6 +81,7 @@ async def _connect(client: Client) -> None:
 
 async def _wait(backoff: ExponentialBackoff[bool], error: Exception) -> None:
     delay = backoff.delay()
+    trouble("discord", error)
     _log.warning("discord not reached", error=type(error).__name__, again_in_s=round(delay, 1))
     await asyncio.sleep(delay)
 

@@ -16,6 +16,7 @@ from adapters.telegram.pieces import Kind, Sent, SentPiece
 from adapters.telegram.reading import is_group, picture_of, replies_to, sender_of, words_of
 from rapbot.errors import StoreError
 from rapbot.inbox import Arrived
+from rapbot.watching import connected
 
 Keep = Callable[[tuple[Update, ...]], Awaitable[None]]
 """Returns once these are on disk. Raises StoreError."""
@@ -30,13 +31,19 @@ class KeepingBot(ExtBot[Any]):
     """Hands on updates only when they are kept: the call that follows tells Telegram to forget them."""
 
     _keep: Keep | None = None
+    _failed = False
 
     def keep_by(self, keep: Keep) -> None:
         self._keep = keep
 
     async def get_updates(self, *args: Any, **options: Any) -> tuple[Update, ...]:
         """As in the library. Raises NetworkError as well when the updates cannot be kept: they come again."""
+        if self._failed and "timeout" in options:
+            options["timeout"] = 0  # an answer at once tells that Telegram is back
+        self._failed = True
         updates = await super().get_updates(*args, **options)
+        self._failed = False
+        connected("telegram", True)
         if self._keep is not None and updates:
             try:
                 await self._keep(updates)

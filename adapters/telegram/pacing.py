@@ -16,6 +16,7 @@ from telegram.ext import AIORateLimiter
 
 from adapters.telegram.requests import NEVER_SENT
 from rapbot.logs import get_logger
+from rapbot.watching import trouble
 
 _log = get_logger(__name__)
 
@@ -55,7 +56,11 @@ class Pacing(AIORateLimiter):
 
         async def call(*args: Any, **kwargs: Any) -> Any:
             async with self._slots:
-                return await callback(*args, **kwargs)
+                try:
+                    return await callback(*args, **kwargs)
+                except TelegramError as error:
+                    trouble("telegram", error)
+                    raise
 
         for attempt in range(_RETRIES + 1):
             try:

@@ -14,6 +14,7 @@ from rapbot.errors import PhotoError
 from rapbot.i18n import _
 from rapbot.logs import get_logger
 from rapbot.messages import Photo
+from rapbot.watching import trouble
 
 _log = get_logger(__name__)
 
@@ -59,7 +60,11 @@ class Pictures:
 
     async def _download(self, file: PictureFile) -> Photo:
         found = await self._bot.get_file(file.file_id)
-        return Photo(bytes(await found.download_as_bytearray()), file.name)
+        try:
+            return Photo(bytes(await found.download_as_bytearray()), file.name)
+        except TelegramError as error:
+            trouble("telegram", error)
+            raise
 
     def _too_big(self, size: int) -> PhotoError:
         limit = self._limit / 1_000_000

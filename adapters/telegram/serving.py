@@ -28,6 +28,7 @@ from rapbot.config import Settings, TelegramSettings
 from rapbot.errors import ConfigError
 from rapbot.inbox import Inbox
 from rapbot.logs import get_logger, hide
+from rapbot.watching import connected, trouble
 
 _log = get_logger(__name__)
 
@@ -120,6 +121,7 @@ async def _connect(app: App) -> None:
         except BadRequest as error:
             raise ConfigError(f"Telegram refuses to talk: {error.message}.") from None
         except NetworkError as error:
+            trouble("telegram", error)
             _log.warning("Telegram not reached", error=type(error.__cause__ or error).__name__, again_in=wait)
             await asyncio.sleep(wait)
             wait = min(2 * wait, _LONGEST_WAIT)
@@ -133,8 +135,10 @@ async def _listening(app: App, settings: TelegramSettings) -> AsyncIterator[asyn
     await app.start()
     try:
         async with _webhook(app, settings) if settings.webhook_url else _polling(app) as lost:
+            connected("telegram", True)
             yield lost
     finally:
+        connected("telegram", False)
         await app.stop()  # hands on what is already here
 
 
@@ -166,6 +170,8 @@ async def _start_polling(app: App) -> asyncio.Task[Any]:
 
 
 def _poll_failed(error: TelegramError) -> None:
+    connected("telegram", False)
+    trouble("telegram", error)
     _log.warning("no updates", error=type(error.__cause__ or error).__name__)
 
 

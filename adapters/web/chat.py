@@ -15,6 +15,7 @@ from rapbot.commands import handle, split_name
 from rapbot.errors import Gone, RapbotError
 from rapbot.logs import get_logger, place_of
 from rapbot.messages import Actor, Photo, Progress, ProgressListener, Reply, Request, Stage
+from rapbot.watching import refused, shown_at_once, trip
 
 _log = get_logger(__name__)
 _BROKEN = "Something broke inside me. Sorry! Please try that again."
@@ -51,7 +52,14 @@ async def answer(tab: Tab, work: Work) -> AsyncIterator[bool]:
     news: asyncio.Queue[Progress | None] = asyncio.Queue()
 
     async def run() -> Reply:
-        return await work(news.put_nowait)
+        with trip("page"):
+            try:
+                return await work(news.put_nowait)
+            except Exception as error:
+                refused(error)
+                raise
+            finally:
+                shown_at_once()
 
     task = asyncio.create_task(run())
     tab.tasks.add(task)

@@ -25,6 +25,7 @@ from rapbot.config import Settings
 from rapbot.errors import RapbotError
 from rapbot.logs import hide
 from rapbot.messages import Actor
+from rapbot.watching import connected
 
 if TYPE_CHECKING:
     import uvicorn
@@ -57,6 +58,7 @@ async def serve(assistant: Assistant, settings: Settings, ready: Callable[[str],
                     await asyncio.sleep(0.01)
                 if not server.started:
                     raise RapbotError("The page could not start; the log says why.")
+                connected("page", True)
                 await _announce(url, settings, ready)
                 await asyncio.shield(serving)
             finally:

@@ -172,6 +172,9 @@ class SqliteInbox:
         self._open.update((one.platform, one.key) for one in kept)
         return kept
 
+    async def count(self) -> int:
+        return await self._do(lambda db: int(db.execute("SELECT count(*) FROM inbox").fetchone()[0]))
+
     async def wipe(self) -> None:
         """Write the file anew without the bytes of what was deleted, and empty its log. Raises StoreError."""
         try:

@@ -5,6 +5,7 @@ A job carries everything the worker needs, so the worker is stateless and any re
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -75,8 +76,15 @@ class Job:
     """The photo is one of an album: what the people wear may tell who they probably are in its other photos."""
     chat: str = ""
     """The group that it was asked in; empty in private."""
+    request: str = ""
+    """Number of the message that it is done for, for the log."""
     deadline: float = 60.0
     """Seconds of work after which the worker is stopped."""
+
+
+def requests_of(jobs: Sequence[Job]) -> str:
+    """What the log says of a batch."""
+    return ",".join(dict.fromkeys(job.request or job.id for job in jobs))
 
 
 @dataclass(frozen=True, slots=True)

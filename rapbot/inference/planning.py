@@ -57,6 +57,8 @@ def worker_start(settings: Settings) -> WorkerStart:
         weights_dir=settings.weights_dir.expanduser(),
         max_bytes=int(settings.limits.photo_megabytes * 1_000_000),
         max_pixels=int(settings.limits.photo_megapixels * 1_000_000),
+        log_level=settings.log_level,
+        log_format=settings.log_format,
     )
 
 

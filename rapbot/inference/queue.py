@@ -18,6 +18,7 @@ from rapbot.i18n import _
 from rapbot.inference.fairness import Fairness
 from rapbot.inference.job import Answer, Job
 from rapbot.messages import Progress, ProgressListener, Stage
+from rapbot.watching import Batch, Reason, Shed, Worked, tell, worked
 
 
 class Runner(Protocol):
@@ -45,6 +46,9 @@ class _Waiting:
     """The second half of a job: it has waited its turn already."""
     running: bool = False
     since: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+    began: float | None = None
+    """When the worker took it, in a batch of so many."""
+    batch: int = 0
     future: asyncio.Future[Answer] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
@@ -91,6 +95,12 @@ class JobQueue:
         return sum(len(line) for line in self._lines.values())
 
     @property
+    def oldest(self) -> float:
+        """Seconds for which the first of a line has been waiting, at most; 0: none waits."""
+        now = asyncio.get_running_loop().time()
+        return max((now - line[0].since for line in self._lines.values()), default=0.0)
+
+    @property
     def restarting(self) -> bool:
         """Whether the models that have answered before are gone: what is asked now waits until they are back."""
         return self._served and not self._runner.awake
@@ -113,7 +123,12 @@ class JobQueue:
     async def _answered(self, waiting: _Waiting) -> Answer:
         self._arrived.set()
         try:
-            return await waiting.future
+            answer = await waiting.future
+            worked(_told(waiting, answer))
+            return answer
+        except RapbotError as error:
+            worked(_told(waiting, error))
+            raise
         except asyncio.CancelledError:
             if waiting.running:
                 self._runner.stop(waiting.job.id)
@@ -138,16 +153,16 @@ class JobQueue:
         chat = [one for one in self._all() if one.job.chat == job.chat] if job.chat else []
         if len(own) >= self._per_person:
             told = _("So much of yours is waiting that I leave this out. Please send it again if you still want it.")
-            self._shed(own, told)
+            self._shed(own, told, Reason.PERSON)
         elif len(chat) >= self._per_chat:
-            self._shed(
-                _most(chat), _("So much of this group is waiting that I leave this out. Please try again later.")
-            )
+            told = _("So much of this group is waiting that I leave this out. Please try again later.")
+            self._shed(_most(chat), told, Reason.CHAT)
         elif len(self) >= self._size:
             told = _("I have too much to do right now, so I leave this out. Please try again in a minute.")
-            self._shed(_most(self._all()), told)
+            self._shed(_most(self._all()), told, Reason.QUEUE)
 
-    def _shed(self, line: Iterable[_Waiting], told: str) -> None:
+    def _shed(self, line: Iterable[_Waiting], told: str, reason: Reason) -> None:
+        tell(Shed(reason))
         oldest = next((one for one in line if not one.kept), None)
         if oldest is None:
             raise Busy(told)
@@ -224,8 +239,9 @@ class JobQueue:
         loop = asyncio.get_running_loop()
         began, heavy = loop.time(), self._heavy()
         held_back = any(waiting.job.person in heavy for waiting in batch)
+        tell(Batch(len(batch)))
         for waiting in batch:
-            waiting.running = True
+            waiting.running, waiting.began, waiting.batch = True, began, len(batch)
         await self._run_now(batch)
         now = loop.time()
         for waiting in batch:
@@ -264,6 +280,26 @@ def _most(waiting: Iterable[_Waiting]) -> list[_Waiting]:
     for one in sorted(waiting, key=lambda one: one.since):
         lines.setdefault(one.job.person, []).append(one)
     return max(lines.values(), key=len)
+
+
+def _told(waiting: _Waiting, result: Answer | RapbotError) -> Worked:
+    """What watchers learn of a job that is over."""
+    ended, answer = asyncio.get_running_loop().time(), result if isinstance(result, Answer) else None
+    # What an earlier job saw was counted then.
+    looked = answer.scene if answer is not None and waiting.job.scene is None else None
+    candidates = looked.candidates if looked is not None else ()
+    accepted = sum(candidate.accepted for candidate in candidates)
+    return Worked(
+        task=waiting.job.task,
+        since=waiting.since,
+        began=waiting.began,
+        ended=ended,
+        batch=waiting.batch,
+        stages=answer.timings if answer is not None else {},
+        accepted=accepted,
+        rejected=len(candidates) - accepted,
+        error="" if answer is not None else type(result).__name__,
+    )
 
 
 def _fail(waiting: _Waiting, error: RapbotError) -> None:

@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rapbot.errors import RapbotError
-from rapbot.inference.job import Answer, Job
+from rapbot.inference.job import Answer, Job, requests_of
 from rapbot.inference.specs import AdapterSpec, FormerEncoder, Profile, Runtime
-from rapbot.logs import hide
+from rapbot.logs import about, configure_logs, get_logger, hide
 from rapbot.messages import Stage
 
 if TYPE_CHECKING:
     from rapbot.inference.pipeline import RapPipeline
+
+_log = get_logger("rapbot.worker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class WorkerStart:
     runtime: Runtime = field(default_factory=Runtime)
     former: FormerEncoder | None = None
     """Loaded as well while a change of encoder is under way; without it the worker starts all the same."""
+    log_level: str = "info"
+    log_format: str = "text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,7 @@ def initialise(start: WorkerStart, progress: Connection) -> None:
     global _start, _progress
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     _start, _progress = start, progress
+    configure_logs(start.log_level, start.log_format)
     hide(start.profile.generator.key)
 
 
@@ -100,7 +105,11 @@ def run_batch(jobs: Sequence[Job]) -> list[Answer | Failure]:
     if _pipeline is None:
         raise NotWarm
     _stops().intersection_update(job.id for job in jobs)
-    return _pipeline.run(jobs, _report, _Follower())
+    began = time.perf_counter()
+    with about(request=requests_of(jobs)):
+        results = _pipeline.run(jobs, _report, _Follower())
+        _log.debug("batch", jobs=len(jobs), ms=round(1000 * (time.perf_counter() - began)))
+    return results
 
 
 def done_in_turn() -> None:

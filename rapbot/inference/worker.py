@@ -26,7 +26,7 @@ from pebble import ProcessExpired, ProcessPool
 from rapbot import errors
 from rapbot.errors import InferenceError, JobTimeout, RapbotError, WorkerDied
 from rapbot.i18n import mark
-from rapbot.inference.job import Answer, Job
+from rapbot.inference.job import Answer, Job, requests_of
 from rapbot.inference.serving import (
     Failure,
     NotWarm,
@@ -161,7 +161,7 @@ class Worker:
         try:
             return await self._attempt(jobs)
         except (WorkerDied, JobTimeout) as lost:
-            log.warning("worker.lost", jobs=[job.id for job in jobs], reason=type(lost).__name__)
+            log.warning("worker.lost", requests=requests_of(jobs), reason=type(lost).__name__)
         except RapbotError as error:
             return [error for _ in jobs]
         results: list[Answer | RapbotError] = []
