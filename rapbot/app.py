@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rapbot.assistant import Assistant
 from rapbot.concepts.concept import ConceptLimits
@@ -26,8 +26,12 @@ from rapbot.inference.queue import JobQueue
 from rapbot.inference.specs import FormerEncoder
 from rapbot.inference.worker import Worker
 from rapbot.logs import tell_kinds
+from rapbot.observing import Observing, observing
 from rapbot.reencoding import Reencoding, find_former
 from rapbot.reloading import adapters_follow_config
+
+if TYPE_CHECKING:
+    from rapbot.health import Parts
 
 Platform = Callable[[Assistant, Settings, Callable[[str], None] | None, Inbox], Coroutine[Any, Any, None]]
 """Runs one adapter until it is cancelled; tells the third argument once it listens, keeps messages in the fourth."""
@@ -98,8 +102,9 @@ async def serve_web(
     from adapters.web import launch
 
     await _check(settings.database)
-    async with running(settings) as app, AsyncExitStack() as serving:
+    async with observing(settings, ["page"]) as observed, running(settings) as app, AsyncExitStack() as serving:
         serving.enter_context(adapters_follow_config(app.worker, reload or (lambda: settings)))
+        await serving.enter_async_context(observed.of(lambda: _parts(app, observed)))
         settle()
         await launch(app.assistant, settings, ready)
 
@@ -130,11 +135,15 @@ async def serve(
         )
     await _check(settings.database)
     async with (
+        observing(settings, _names(settings, web=web)) as observed,
         running(settings) as app,
         SqliteInbox.open(settings.inbox_file, seal=app.store.seal) as inbox,
         AsyncExitStack() as serving,
     ):
         serving.enter_context(adapters_follow_config(app.worker, reload or (lambda: settings)))
+        figures = await serving.enter_async_context(observed.of(lambda: _parts(app, observed, inbox)))
+        if figures and ready is not None:
+            ready(f"Figures: {figures}")
         settle()
         if not settings.retention.days:
             await app.store.visits.clear()
@@ -167,6 +176,18 @@ def _platforms(settings: Settings) -> list[Platform]:
 
         found.append(lambda assistant, settings, ready, inbox: discord(assistant, settings, ready=ready, inbox=inbox))
     return found
+
+
+def _names(settings: Settings, *, web: bool) -> list[str]:
+    """The platforms that `_platforms` starts, as figures call them."""
+    wanted = {"telegram": settings.telegram.enabled, "discord": settings.discord.enabled, "page": web}
+    return [name for name, here in wanted.items() if here]
+
+
+def _parts(app: App, observed: Observing, inbox: Inbox | None = None) -> Parts:
+    from rapbot.health import Parts
+
+    return Parts(app.store, app.queue, app.worker, observed.watch.connected, inbox)
 
 
 def _first(errors: BaseExceptionGroup[RapbotError]) -> RapbotError:

@@ -305,6 +305,23 @@ class InboxSettings(_Section):
     """After this time a message gets an apology instead of an answer (Discord's commands: 15 minutes, its limit)."""
 
 
+class MetricsSettings(_Section):
+    """Where figures are read (/metrics), and whether it lives (/healthz) and can answer (/readyz)."""
+
+    host: str = "127.0.0.1"
+    port: int | None = Field(None, ge=0, le=65535)
+    """Without one nothing listens; 0: any free one."""
+
+
+class TracingSettings(_Section):
+    """Where traces of messages go, by OTLP over HTTP."""
+
+    endpoint: str = ""
+    """http(s) address of a collector; empty: as OTEL_EXPORTER_OTLP_ENDPOINT says, if it does."""
+    sample: float = Field(1.0, ge=0, le=1)
+    """Part of the messages that is traced."""
+
+
 class Settings(BaseSettings):
     """Every option of rapbot; `config.example.toml` explains each."""
 
@@ -319,6 +336,7 @@ class Settings(BaseSettings):
     owner: str = "local:me"
     people: Literal["off", "own", "shared"] = "shared"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
     access: AccessSettings = AccessSettings()
     web: WebSettings = WebSettings()
     worker: WorkerSettings = WorkerSettings()
@@ -331,6 +349,8 @@ class Settings(BaseSettings):
     encryption: EncryptionSettings = EncryptionSettings()
     store: StoreSettings = StoreSettings()
     retention: RetentionSettings = RetentionSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @property
     def database(self) -> Path:
