@@ -1,0 +1,184 @@
+"""The files of docs/deploy: read by the tools that know their languages, and held against what rapbot really takes.
+
+No container engine runs here; what only that could show (that the images can be built) is not shown.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from rapbot.config import load_settings
+
+ROOT = Path(__file__).parents[1]
+DEPLOY = ROOT / "docs" / "deploy"
+DOCKERFILE = DEPLOY / "Dockerfile"
+
+
+def instructions() -> list[tuple[str, str]]:
+    """(INSTRUCTION, its words) of the Dockerfile, lines put together."""
+    whole = re.sub(r"\\\n", " ", re.sub(r"(?m)^#.*\n", "", DOCKERFILE.read_text(encoding="utf-8")))
+    return [(one.partition(" ")[0], one.partition(" ")[2].strip()) for one in whole.splitlines() if one.strip()]
+
+
+def stages() -> dict[str, list[tuple[str, str]]]:
+    """Name -> its own instructions and those of the stages that it is built upon."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for name, words in instructions():
+        if name == "FROM":
+            base, _as, stage = words.split()
+            found[stage] = list(found.get(base, []))
+        elif found:
+            found[stage].append((name, words))
+    return found
+
+
+def variables() -> Iterator[tuple[str, str, str]]:
+    """(file, variable, value) of everything that is set for rapbot."""
+    for _name, words in (one for one in instructions() if one[0] == "ENV"):
+        yield from (("Dockerfile", *found) for found in re.findall(r"(RAPBOT_\w+)=(\S+)", words))
+    for file in DEPLOY.glob("*.service"):
+        for name, value in re.findall(r"(?m)^(?:# )?Environment=(RAPBOT_\w+)=(.+)$", file.read_text()):
+            yield file.name, name, value
+    for file in DEPLOY.glob("compose*.yaml"):
+        for name, value in re.findall(r"(?m)^ +(?:# )?(RAPBOT_\w+): (.+)$", file.read_text()):
+            yield file.name, name, value
+    for name, value in re.findall(r"name: (RAPBOT_\w+), value: ([^}]+)", (DEPLOY / "kubernetes.yaml").read_text()):
+        yield "kubernetes.yaml", name, value
+
+
+def test_hadolint_has_nothing_to_say_about_the_dockerfile() -> None:
+    hadolint = Path(sys.executable).with_name("hadolint")
+    done = subprocess.run([hadolint, "--no-color", DOCKERFILE], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_every_option_that_is_set_is_one_that_rapbot_takes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = list(variables())
+    assert {file for file, *_ in found} == {
+        *("Dockerfile", "compose.yaml", "compose.cuda.yaml", "kubernetes.yaml"),
+        *("rapbot.service", "rapbot-backup.service"),
+    }
+    for file, name, value in found:
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            try:
+                load_settings()
+            except Exception as error:
+                raise AssertionError(f"{file}: {name}={value}") from error
+
+
+@pytest.mark.parametrize("target", ["cpu", "cuda"])
+def test_an_image_runs_as_nobody_of_the_machine_and_holds_no_weights(target: str) -> None:
+    made = stages()[target]
+    assert made[-1] == ("USER", "10001:10001")
+    assert ("VOLUME", '["/data", "/cache"]') in made
+    assert [words for name, words in made if name == "HEALTHCHECK" and "/healthz" in words]
+    assert ("ENTRYPOINT", '["python", "-m", "rapbot"]') in made
+    copied = [words.split() for name, words in made if name == "COPY"]
+    [packages] = [words for words in copied if words[0].startswith("--from")]
+    assert packages == [f"--from=packages-{target}", "/opt/venv", "/opt/venv"]
+    assert copied[0] == packages, "first: the layer that seldom changes"
+    assert not [words for name, words in made if name == "RUN" and "fetch" in words]
+
+
+def test_what_the_images_are_made_of_is_there_and_let_through() -> None:
+    lines = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
+    let_through = {line.removeprefix("!") for line in lines if line.startswith("!")}
+    assert "*" in lines
+    copied = {
+        source
+        for name, words in instructions()
+        if name == "COPY" and not words.startswith("--from")
+        for source in words.split()[:-1]
+    }
+    assert copied == let_through
+    for source in copied:
+        assert (ROOT / source).exists()
+
+
+def test_the_image_gets_the_packages_that_pyproject_asks_for() -> None:
+    command = [sys.executable, DEPLOY / "requirements.py", "server", "encryption"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    assert said == [*project["dependencies"], *extras["server"], *extras["encryption"]]
+
+
+def test_compose_gives_secrets_as_files_and_opens_nothing_to_the_network() -> None:
+    house: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    services = house["services"]
+    for service in services.values():
+        assert set(service.get("secrets", [])) <= set(house["secrets"])
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+        assert "no-new-privileges:true" in service["security_opt"]
+        for volume in service["volumes"]:
+            source = volume.partition(":")[0]
+            assert source in house["volumes"] or (DEPLOY / source).is_file()
+        for name, value in service.get("environment", {}).items():
+            assert not re.search(r"(PASSWORD|TOKEN|KEY)$", name), "in a file, where no list of processes shows it"
+            if name.endswith("_FILE"):
+                assert value.removeprefix("/run/secrets/") in service["secrets"]
+    bot = services["rapbot"]
+    assert bot["read_only"]
+    assert bot["cap_drop"] == ["ALL"]
+    assert bot["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+    assert (DEPLOY / bot["build"]["context"]).resolve() == ROOT
+    assert (ROOT / bot["build"]["dockerfile"]).samefile(DOCKERFILE)
+    assert bot["build"]["target"] in stages()
+    added = yaml.safe_load((DEPLOY / "compose.cuda.yaml").read_text())["services"]["rapbot"]
+    assert added["build"]["target"] in stages()
+    assert yaml.safe_load((DEPLOY / "prometheus.yaml").read_text())["scrape_configs"][0]["static_configs"] == [
+        {"targets": ["rapbot:9464"]}
+    ]
+
+
+def test_kubernetes_asks_the_paths_that_there_are() -> None:
+    [claim, deployment] = yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text())
+    pod = deployment["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    [port] = container["ports"]
+    assert ("EXPOSE", str(port["containerPort"])) in stages()["cpu"]
+    for probe, path in (("startup", "/healthz"), ("liveness", "/healthz"), ("readiness", "/readyz")):
+        assert container[f"{probe}Probe"]["httpGet"] == {"path": path, "port": port["name"]}
+    assert pod["securityContext"]["runAsUser"] == 10001
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+    volumes = {volume["name"] for volume in pod["volumes"]}
+    assert {mount["name"] for mount in container["volumeMounts"]} == volumes
+    assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    assert {mount["mountPath"] for mount in container["volumeMounts"]} >= {"/data", "/cache", "/tmp"}
+
+
+@pytest.fixture
+def units(tmp_path: Path) -> list[Path]:
+    """The units as they would lie in a system where the program is installed."""
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd is not here")
+    made = []
+    for unit in sorted((*DEPLOY.glob("*.service"), *DEPLOY.glob("*.timer"))):
+        made.append(tmp_path / unit.name)
+        made[-1].write_text(re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", unit.read_text()))
+    return made
+
+
+def test_systemd_takes_the_units_and_finds_them_safe(units: list[Path]) -> None:
+    analyze = ["systemd-analyze", "--man=no"]
+    said = subprocess.run([*analyze, "verify", *units], capture_output=True, text=True, check=False)
+    # What else is installed on this machine is not our business.
+    assert not [line for line in said.stderr.splitlines() if "rapbot" in line], said.stderr
+    services = [unit for unit in units if unit.suffix == ".service"]
+    assert len(services) == 2
+    for unit in services:
+        command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", unit]
+        told = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert told.returncode == 0, told.stdout
