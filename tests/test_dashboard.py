@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from rapbot.metrics import Metrics, Now
 from rapbot.watching import Batch, Delivered, Reason, Refused, Shed, Trip, Trouble, Worked
 
+DOCS = Path(__file__).parents[1] / "docs" / "observability.md"
 BOARD = json.loads((Path(__file__).parents[1] / "docs" / "deploy" / "grafana.json").read_text(encoding="utf-8"))
 FROM_PROMETHEUS = {"instance", "job"}
 """Labels that Prometheus adds to whatever it reads."""
@@ -50,7 +52,7 @@ def selected(node: Any) -> Iterator[tuple[str, set[str]]]:
     """(sample, labels that must be on it) of a query; `by` asks for them as well."""
     by = set(getattr(getattr(node, "modifier", None), "labels", ()) or ())
     if isinstance(node, promql_parser.VectorSelector):
-        yield node.name, {one.name for one in node.matchers.matchers}
+        yield str(node.name), {one.name for one in node.matchers.matchers}
     if isinstance(node, promql_parser.MatrixSelector):
         yield from selected(node.vector_selector)
     inside = [getattr(node, name) for name in ("expr", "lhs", "rhs", "param") if getattr(node, name, None) is not None]
@@ -80,6 +82,14 @@ def test_every_figure_of_ours_is_on_the_dashboard() -> None:
         assert {base, f"{base}_total"} & (families | asked), name
 
 
+def test_the_documentation_tells_of_every_figure_and_of_no_other() -> None:
+    told = set(re.findall(r"`(rapbot_\w+)", DOCS.read_text(encoding="utf-8")))
+    ours = {name for name in labels() if name.startswith("rapbot")}
+    told_of = {name for name in ours if {name, re.sub(r"_(bucket|sum|count|created)$", "", name)} & told}
+    assert {name for name in ours - told_of if not name.endswith("_created")} == set()
+    assert {name for name in told if not {name, f"{name}_count"} & ours} == set()
+
+
 def test_no_label_can_hold_a_person_a_name_or_a_word() -> None:
     allowed = {"platform", "outcome", "task", "result", "stage", "accepted", "reason", "error", "le"}
     for name, used in labels().items():
@@ -88,7 +98,7 @@ def test_no_label_can_hold_a_person_a_name_or_a_word() -> None:
 
 
 def test_every_panel_stands_in_its_own_place() -> None:
-    places = set()
+    places: set[tuple[int, int]] = set()
     for panel in BOARD["panels"]:
         place = panel["gridPos"]
         cells = {(place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])}

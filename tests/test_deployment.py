@@ -108,7 +108,7 @@ def test_what_the_images_are_made_of_is_there_and_let_through() -> None:
 
 
 def test_the_image_gets_the_packages_that_pyproject_asks_for() -> None:
-    command = [sys.executable, DEPLOY / "requirements.py", "server", "encryption"]
+    command = [sys.executable, str(DEPLOY / "requirements.py"), "server", "encryption"]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
@@ -179,6 +179,6 @@ def test_systemd_takes_the_units_and_finds_them_safe(units: list[Path]) -> None:
     services = [unit for unit in units if unit.suffix == ".service"]
     assert len(services) == 2
     for unit in services:
-        command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", unit]
+        command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", str(unit)]
         told = subprocess.run(command, capture_output=True, text=True, check=False)
         assert told.returncode == 0, told.stdout
