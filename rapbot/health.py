@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -33,6 +33,7 @@ class _Worker(Protocol):
     def awake(self) -> bool: ...
     @property
     def restarts(self) -> int: ...
+    async def ready(self) -> object: ...
 
 
 class _Store(Protocol):
@@ -43,7 +44,7 @@ class _Inbox(Protocol):
     async def count(self) -> int: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Parts:
     """What can be asked how it is."""
 
@@ -52,6 +53,7 @@ class Parts:
     worker: _Worker
     connected: Mapping[str, bool]
     inbox: _Inbox | None = None
+    _waking: asyncio.Task[None] | None = None
 
     async def troubles(self) -> dict[str, str]:
         """Why no message could be answered now, by part; empty: ready."""
@@ -62,8 +64,19 @@ class Parts:
             found["inbox"] = "not reached"
         if not self.worker.awake:
             found["worker"] = "starting"
+            self._wake()
         found |= {platform: "not connected" for platform, there in self.connected.items() if not there}
         return found
+
+    def _wake(self) -> None:
+        """Without waiting for a message, which might not be sent here as long as it is not ready."""
+        if self._waking is None or self._waking.done():
+            self._waking = asyncio.create_task(_quietly(self.worker.ready()), name="wake")
+
+    async def close(self) -> None:
+        if self._waking is not None:
+            self._waking.cancel()
+            await asyncio.wait([self._waking])
 
     async def now(self) -> Now:
         inbox = None
@@ -75,6 +88,11 @@ class Parts:
                 inbox = None
         worker, queue = self.worker, self.queue
         return Now(len(queue), queue.oldest, worker.awake, worker.restarts, inbox, dict(self.connected))
+
+
+async def _quietly(doing: Awaitable[object]) -> None:
+    with suppress(RapbotError):  # the next message meets the same error and tells it
+        await doing
 
 
 async def _works(asked: Awaitable[object]) -> bool:
@@ -109,6 +127,7 @@ async def answering(settings: MetricsSettings, parts: Parts, metrics: Metrics) -
         yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     finally:
         await runner.cleanup()
+        await parts.close()
 
 
 async def _alive(_request: web.Request) -> web.Response:

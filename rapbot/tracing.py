@@ -62,6 +62,10 @@ class Traces:
         if isinstance(event, Trip) and event.steps:  # else it was nobody's question
             self._trace(event)
 
+    def flush(self) -> None:
+        """Send now what is waiting to be sent; returns once it is."""
+        self._provider.force_flush()
+
     def close(self) -> None:
         """Takes as long as the collector does, at most some seconds."""
         self._provider.shutdown()

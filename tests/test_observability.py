@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
@@ -23,6 +22,7 @@ import pytest_asyncio
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests import light_models
 from tests.peers.discord import DiscordPeer
 from tests.peers.otlp import OtlpPeer, Span
 from tests.peers.telegram import Chat, Person, TelegramPeer
@@ -33,10 +33,7 @@ MARK = "Zyxmark"
 """In every word and name: it must not be in figures, traces or logs."""
 RED, GREY = ((200, 40, 40), (128, 128, 128))
 
-pytestmark = [
-    pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the worker by /proc"),
-]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @dataclass
@@ -102,10 +99,6 @@ class Bot:
 
     def lines(self) -> list[str]:
         return self.log.read_text().splitlines()
-
-    def worker(self) -> int:
-        """The process that computes: the last one that said that it is ready."""
-        return int([found[1] for line in self.lines() if (found := re.search(r"worker\.ready.*pid=(\d+)", line))][-1])
 
 
 def samples(text: str) -> dict[str, float]:
@@ -265,15 +258,15 @@ async def test_who_asks_too_much_at_once_is_counted_as_left_out(bot: Bot) -> Non
     assert (await bot.figures())["rapbot_shed_total{reason=rate}"] == 1
 
 
-async def test_it_is_not_ready_while_the_worker_starts_again(bot: Bot) -> None:
+async def test_a_worker_that_died_is_not_ready_and_comes_back_without_a_message(bot: Bot) -> None:
     await bot.readiness(200)
     before = (await bot.figures())["rapbot_worker_restarts_total"]
-    os.kill(bot.worker(), signal.SIGKILL)
-    asked = asyncio.create_task(bot.asks(bot.somebody(), "", picture(GREY, 300)))
-    assert "worker" in await bot.readiness(503)
-    await asked
+    assert "stopped twice" in await bot.asks(bot.somebody(), "", picture(light_models.TROUBLE["death"]))
+    figures = await bot.figures()
+    assert figures["rapbot_worker_restarts_total"] == before + 2
+    assert figures["rapbot_worker_up"] == 0
+    assert await bot.readiness(503) == {"ready": False, "worker": "starting"}
     await bot.readiness(200)
-    assert (await bot.figures())["rapbot_worker_restarts_total"] == before + 1
 
 
 async def test_it_is_not_ready_while_a_platform_is_away_but_lives(bot: Bot) -> None:
@@ -281,6 +274,24 @@ async def test_it_is_not_ready_while_a_platform_is_away_but_lives(bot: Bot) -> N
     await bot.asks(bot.somebody(), "/concepts")  # ends the question for updates that is open
     assert (await bot.readiness(503))["telegram"] == "not connected"
     assert (await bot.get("/healthz"))[0] == 200
+    await bot.readiness(200)
+
+
+async def test_a_broken_connection_to_discord_is_told_until_it_is_back(bot: Bot) -> None:
+    await bot.readiness(200)
+    stopped = asyncio.Event()
+
+    async def refuse() -> None:
+        while not stopped.is_set():
+            await bot.discord.drop_connections(resumable=False)
+            await asyncio.to_thread(os.sched_yield)
+
+    breaking = asyncio.create_task(refuse())
+    try:
+        assert (await bot.readiness(503))["discord"] == "not connected"
+    finally:
+        stopped.set()
+        await breaking
     await bot.readiness(200)
 
 
