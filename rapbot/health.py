@@ -71,7 +71,7 @@ class Parts:
     def _wake(self) -> None:
         """Without waiting for a message, which might not be sent here as long as it is not ready."""
         if self._waking is None or self._waking.done():
-            self._waking = asyncio.create_task(_quietly(self.worker.ready()), name="wake")
+            self._waking = asyncio.create_task(_quietly(self.worker.ready), name="wake")
 
     async def close(self) -> None:
         if self._waking is not None:
@@ -90,9 +90,9 @@ class Parts:
         return Now(len(queue), queue.oldest, worker.awake, worker.restarts, inbox, dict(self.connected))
 
 
-async def _quietly(doing: Awaitable[object]) -> None:
+async def _quietly(do: Callable[[], Awaitable[object]]) -> None:
     with suppress(RapbotError):  # the next message meets the same error and tells it
-        await doing
+        await do()
 
 
 async def _works(asked: Awaitable[object]) -> bool:

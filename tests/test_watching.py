@@ -13,17 +13,22 @@ import pytest
 import structlog
 
 from adapters.intake import Intake, Undelivered
+from adapters.web.chat import answer
+from adapters.web.shelf import PictureShelf
+from adapters.web.tabs import Tab
 from rapbot.config import MetricsSettings, Settings, TracingSettings
 from rapbot.errors import Busy, ConfigError
 from rapbot.inbox import Arrived, Handling
 from rapbot.inference.queue import JobQueue
 from rapbot.logs import configure_logs, get_logger
+from rapbot.messages import Chat, ProgressListener, Reply
 from rapbot.observing import observing
 from rapbot.watching import (
     Batch,
     Event,
     Outcome,
     Reason,
+    Refused,
     Shed,
     Trip,
     Watch,
@@ -128,6 +133,22 @@ async def test_the_outcome_of_a_trip(told: list[Event]) -> None:
         *(Outcome.SILENT, Outcome.ANSWERED, Outcome.UNDELIVERED, Outcome.INTERRUPTED)
     ]
     assert {one.platform for one in trips} == {"telegram"}, "without the number of the bot"
+
+
+async def test_what_is_asked_on_the_page_is_a_trip_too(told: list[Event]) -> None:
+    async def good(_listener: ProgressListener) -> Reply:
+        return Reply("a cat")
+
+    async def bad(_listener: ProgressListener) -> Reply:
+        raise Busy("not now")
+
+    tab = Tab(Chat("page"), PictureShelf())
+    for work in (good, bad):
+        async for _changed in answer(tab, work):
+            pass
+    trips = [event for event in told if isinstance(event, Trip)]
+    assert [(one.platform, one.outcome) for one in trips] == [("page", Outcome.ANSWERED), ("page", Outcome.REFUSED)]
+    assert Refused("page", "Busy") in told
 
 
 async def test_a_watcher_that_fails_harms_no_message(capsys: pytest.CaptureFixture[str]) -> None:
