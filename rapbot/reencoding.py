@@ -16,9 +16,9 @@ from itertools import groupby
 import numpy as np
 
 from rapbot.concepts.concept import Key
+from rapbot.concepts.sql_encodings import Pending as Pending
+from rapbot.concepts.sql_encodings import Place, StaleAvatar
 from rapbot.concepts.sqlite import SqliteConceptStore
-from rapbot.concepts.sqlite_encodings import Pending as Pending
-from rapbot.concepts.sqlite_encodings import Place, StaleAvatar
 from rapbot.concepts.store import ReplaceKeys
 from rapbot.config import Settings
 from rapbot.errors import Busy, InferenceError, PhotoError, RapbotError

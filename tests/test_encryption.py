@@ -20,8 +20,8 @@ from rapbot.concepts.backups import back_up, restore
 from rapbot.concepts.index import IndexCache
 from rapbot.concepts.places import SharedConcept
 from rapbot.concepts.sealing import PLAIN, Seal, new_key, seal_of
+from rapbot.concepts.sql_encodings import Place
 from rapbot.concepts.sqlite import SqliteConceptStore
-from rapbot.concepts.sqlite_encodings import Place
 from rapbot.concepts.sqlite_inbox import SqliteInbox
 from rapbot.concepts.sqlite_sealing import reseal
 from rapbot.concepts.store import AddAvatar, Edit, Forget, Remember, SetFaces, Undo

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from rapbot.concepts import faiss_bytes, sqlite_rows
+from rapbot.concepts import faiss_bytes, sql_rows
 from rapbot.concepts.concept import Concept, Role
 from rapbot.concepts.faiss_bytes import read_flat_index, write_flat_index
 from rapbot.concepts.index import ConceptIndex, IndexCache, Share, visible_concepts
@@ -155,7 +155,7 @@ async def test_opening_an_index_makes_no_concept_until_one_is_asked_for(
         made.append(number)
         return Concept(number, *fields)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(sqlite_rows, "Concept", noted)
+    monkeypatch.setattr(sql_rows, "Concept", noted)
     opened = await IndexCache(store).get("me")
     assert (len(opened.visible.cards), made) == (5, [])
     one = opened.collection.concept(ids[3])

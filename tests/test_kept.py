@@ -25,8 +25,8 @@ from rapbot.concepts.kept import INBOX, MEMORY, SAYS, Column, Kind
 from rapbot.concepts.places import SharedConcept
 from rapbot.concepts.rap_format import read_rap_database
 from rapbot.concepts.sealing import new_key
+from rapbot.concepts.sql_person import NOBODYS, WHOSE
 from rapbot.concepts.sqlite_inbox import SqliteInbox
-from rapbot.concepts.sqlite_person import NOBODYS, WHOSE
 from rapbot.concepts.store import AddAvatar, Edit, Remember, SetFaces
 from rapbot.config import EncryptionSettings, InboxSettings, RetentionSettings, Settings
 from rapbot.errors import ConceptError

@@ -22,8 +22,8 @@ from structlog.testing import capture_logs
 from rapbot.app import running
 from rapbot.assistant import Assistant
 from rapbot.concepts.index import IndexCache
+from rapbot.concepts.sql_encodings import Place
 from rapbot.concepts.sqlite import SqliteConceptStore
-from rapbot.concepts.sqlite_encodings import Place
 from rapbot.config import ModelSettings, Settings
 from rapbot.conversation import Conversations
 from rapbot.errors import RapbotError

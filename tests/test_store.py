@@ -1,16 +1,11 @@
-"""The store behaves as people expect of a memory: it keeps, corrects and takes back."""
+"""The store behaves as people expect of a memory: it keeps, corrects and takes back. Both kinds do."""
 
 from __future__ import annotations
-
-import sqlite3
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from rapbot.concepts.concept import ConceptLimits, Role
-from rapbot.concepts.sqlite import SqliteConceptStore
 from rapbot.concepts.store import (
     AddAvatar,
     Change,
@@ -29,18 +24,9 @@ from rapbot.concepts.visible import IndexRow
 from rapbot.errors import ConceptError, Gone, NameTaken, NothingToUndo
 from rapbot.messages import Box
 from tests.concept_samples import ENCODER, avatar, everything, key, lala, taught
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "rapbot.db"
-
-
-@pytest.fixture
-async def store(path: Path) -> AsyncIterator[ConceptStore]:
-    async with SqliteConceptStore.open(path, ENCODER) as opened:
-        yield opened
-
+from tests.stores import Store, Stores
+from tests.stores import store as store
+from tests.stores import stores as stores
 
 # What is taught is kept
 
@@ -62,11 +48,11 @@ async def test_what_was_remembered_is_read_back(store: ConceptStore) -> None:
     assert await store.photo("me", concept.avatars[0].id) == picture.jpeg
 
 
-async def test_it_is_still_there_after_a_restart(path: Path) -> None:
-    async with SqliteConceptStore.open(path, ENCODER) as store:
+async def test_it_is_still_there_after_a_restart(stores: Stores) -> None:
+    async with stores.open() as store:
         await store.write("me", lala())
         before = await everything(store)
-    async with SqliteConceptStore.open(path, ENCODER) as store:
+    async with stores.open() as store:
         after = await everything(store)
     assert after.concepts == before.concepts
     assert after.revision == before.revision
@@ -151,8 +137,8 @@ async def test_the_ninth_photo_is_refused_and_the_last_one_stays(store: ConceptS
     assert len((await everything(store)).keys.rows) == 2
 
 
-async def test_a_person_cannot_keep_more_concepts_than_the_limit(path: Path) -> None:
-    async with SqliteConceptStore.open(path, ENCODER, ConceptLimits(concepts=2)) as store:
+async def test_a_person_cannot_keep_more_concepts_than_the_limit(stores: Stores) -> None:
+    async with stores.open(limits=ConceptLimits(concepts=2)) as store:
         await store.write("me", lala("A"))
         await store.write("me", lala("B"))
         with pytest.raises(ConceptError, match="already know 2 things"):
@@ -161,8 +147,8 @@ async def test_a_person_cannot_keep_more_concepts_than_the_limit(path: Path) -> 
         assert len((await everything(store)).concepts) == 2
 
 
-async def test_the_oldest_counterexamples_make_room(path: Path) -> None:
-    async with SqliteConceptStore.open(path, ENCODER, ConceptLimits(counterexamples=3)) as store:
+async def test_the_oldest_counterexamples_make_room(stores: Stores) -> None:
+    async with stores.open(limits=ConceptLimits(counterexamples=3)) as store:
         concept = await taught(store, lala())
         added = [
             (await store.write("me", AddAvatar(concept.id, avatar(seed), Role.COUNTEREXAMPLE))).avatar_ids[0]
@@ -184,14 +170,10 @@ async def test_the_oldest_counterexamples_make_room(path: Path) -> None:
         Remember("a`b", "dog", "", avatar()),
     ],
 )
-async def test_what_breaks_a_rule_is_refused_and_leaves_no_owner_behind(
-    store: ConceptStore, path: Path, change: Change
-) -> None:
+async def test_what_breaks_a_rule_is_refused_and_leaves_no_owner_behind(store: Store, change: Change) -> None:
     with pytest.raises(ConceptError):
         await store.write("me", change)
-    with sqlite3.connect(path) as db:
-        assert db.execute("SELECT count(*) FROM owners").fetchone() == (0,)
-    db.close()
+    assert await store.fetch("SELECT count(*) FROM owners") == [(0,)]
 
 
 # Whose it is
@@ -285,11 +267,11 @@ async def test_forgetting_is_final(store: ConceptStore) -> None:
 # Changing the encoder
 
 
-async def test_keys_of_another_encoder_are_left_out_until_they_are_replaced(path: Path) -> None:
-    async with SqliteConceptStore.open(path, "old") as store:
+async def test_keys_of_another_encoder_are_left_out_until_they_are_replaced(stores: Stores) -> None:
+    async with stores.open("old") as store:
         concept = await taught(store, Remember("Lala", "dog", "", avatar(1, encoder="old")))
         await store.write("me", AddAvatar(concept.id, avatar(2, encoder="old"), Role.COUNTEREXAMPLE))
-    async with SqliteConceptStore.open(path, "new") as store:
+    async with stores.open("new") as store:
         table = (await everything(store)).keys
         assert (len(table.rows), len(table.stale)) == (0, 2)
         first, second = table.stale

@@ -10,7 +10,15 @@ from typing import Any
 
 import numpy as np
 
-Row = Sequence[Any]
+from rapbot.concepts.sql import DEFER_REFERENCES, LEAVE_TRACES, NEXT_REVISION
+from rapbot.concepts.sql import Row as Row
+
+IN_POSTGRES = {
+    NEXT_REVISION: "SELECT nextval('revisions')",
+    LEAVE_TRACES: "",  # autovacuum's: docs/scaling.md says when deleted rows leave the disk
+    DEFER_REFERENCES: "SET CONSTRAINTS ALL DEFERRED",
+}
+"""What both databases mean, in the words of this one."""
 
 _PLACE = re.compile(r"\?(\d*)")
 
@@ -19,6 +27,7 @@ _PLACE = re.compile(r"\?(\d*)")
 def numbered(statement: str) -> str:
     """`?` (the next) and `?2` (the second parameter) as PostgreSQL numbers them. `?` stands for nothing else here."""
     last = 0
+    statement = IN_POSTGRES.get(statement, statement)
 
     def number(place: re.Match[str]) -> str:
         nonlocal last
@@ -40,7 +49,8 @@ class PostgresStatements:
 
     async def execute(self, statement: str, parameters: Sequence[Any] = ()) -> int:
         """How many rows it changed."""
-        words = str(await self.connection.execute(numbered(statement), *parameters)).split()
+        there = numbered(statement)
+        words = str(await self.connection.execute(there, *parameters)).split() if there else []
         return int(words[-1]) if words and words[-1].isdigit() else 0
 
 

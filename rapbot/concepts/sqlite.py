@@ -20,22 +20,33 @@ import aiosqlite
 from rapbot.concepts.concept import ConceptLimits
 from rapbot.concepts.migrations import migrate
 from rapbot.concepts.sealing import PLAIN, Seal
-from rapbot.concepts.sqlite_changes import Transaction, apply
-from rapbot.concepts.sqlite_encodings import SqliteEncodings
+from rapbot.concepts.sql import NEXT_REVISION, OWNER_OF, Row, Statements
+from rapbot.concepts.sql_changes import carry_out, note_applied
+from rapbot.concepts.sql_encodings import SqlEncodings
+from rapbot.concepts.sql_places import SqlPlaces
+from rapbot.concepts.sql_rows import CollectionRows, collection, current_revision, read_rows
+from rapbot.concepts.sql_visits import SqlVisits
 from rapbot.concepts.sqlite_errors import make_private_file, store_errors
-from rapbot.concepts.sqlite_places import OWNER_OF, SqlitePlaces
-from rapbot.concepts.sqlite_rows import CollectionRows, Row, collection, current_revision, read_concept, read_rows
 from rapbot.concepts.sqlite_sealing import check_seal, claim
-from rapbot.concepts.sqlite_visits import SqliteVisits
-from rapbot.concepts.store import Applied, Change, Changed, Collection, EraseOwner, ReplaceKeys
+from rapbot.concepts.store import Applied, Change, Changed, Collection
 from rapbot.errors import Gone
 from rapbot.i18n import mark
-from rapbot.inbox import handling
 
 _log = logging.getLogger(__name__)
 
-_APPLIED_KEPT_S = 7 * 86400.0
-"""Longer than a message may wait in the inbox."""
+
+class SqliteStatements:
+    """`Statements` of one connection."""
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+
+    async def fetch(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        return list(await self._connection.execute_fetchall(statement, parameters))
+
+    async def execute(self, statement: str, parameters: Sequence[Any] = ()) -> int:
+        cursor = await self._connection.execute(statement, parameters)
+        return max(0, cursor.rowcount)
 
 
 class SqliteConceptStore:
@@ -99,12 +110,13 @@ class SqliteConceptStore:
                 try:
                     # One transaction, so that card, pictures and keys are of the same moment.
                     await self._reader.execute("BEGIN")
-                    owner_no, revision = await current_revision(self._reader, owner)
+                    db = SqliteStatements(self._reader)
+                    owner_no, revision = await current_revision(db, owner)
                     if revision == known_revision:
                         return None
                     rows, encoders = CollectionRows(revision), self._encoders
                     if owner_no is not None:
-                        rows = await read_rows(self._reader, owner_no, revision, encoders)
+                        rows = await read_rows(db, owner_no, revision, encoders)
                 finally:
                     await self._reader.rollback()
         return await asyncio.to_thread(collection, owner, rows, encoders, self.seal)
@@ -113,7 +125,8 @@ class SqliteConceptStore:
         """See `ConceptStore.write`."""
         async with self._writing:
             with store_errors(self._path):
-                changed = await self._write(owner, change)
+                async with self._begun() as db:
+                    changed = await carry_out(db, owner, change, self._limits, self.seal, _own)
             await self._wipe_traces()
             return changed
 
@@ -136,19 +149,19 @@ class SqliteConceptStore:
         return Applied(rows[0][0]) if rows else None
 
     @property
-    def places(self) -> SqlitePlaces:
+    def places(self) -> SqlPlaces:
         """Groups and linked accounts, in the same file."""
-        return SqlitePlaces(self)
+        return SqlPlaces(self)
 
     @property
-    def visits(self) -> SqliteVisits:
+    def visits(self) -> SqlVisits:
         """When people were here last, in the same file."""
-        return SqliteVisits(self)
+        return SqlVisits(self)
 
     @property
-    def encodings(self) -> SqliteEncodings:
+    def encodings(self) -> SqlEncodings:
         """Which encoders made the keys here, and what is still to be encoded again."""
-        return SqliteEncodings(self)
+        return SqlEncodings(self)
 
     @property
     def encoders(self) -> tuple[str, ...]:
@@ -166,46 +179,24 @@ class SqliteConceptStore:
                 return list(await self._reader.execute_fetchall(statement, parameters))
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
-        """A writing transaction: all of it or nothing."""
+    async def transaction(self, *, alone: bool = False) -> AsyncIterator[Statements]:
+        """A writing transaction: all of it or nothing. Here each is alone."""
         async with self._writing:
             with store_errors(self._path):
-                try:
-                    await self._writer.execute("BEGIN IMMEDIATE")
-                    yield self._writer
-                    await _note_applied(self._writer)
-                    await self._writer.commit()
-                except BaseException:
-                    await self._writer.rollback()
-                    raise
+                async with self._begun() as db:
+                    yield db
+                    await note_applied(db)
             await self._wipe_traces()
 
-    async def _write(self, owner: str, change: Change) -> Changed:
-        db = self._writer
+    @asynccontextmanager
+    async def _begun(self) -> AsyncIterator[Statements]:
         try:
-            await db.execute("BEGIN IMMEDIATE")
-            if isinstance(change, ReplaceKeys):
-                # Nobody asked for this one, so a person who was erased meanwhile is not made known again.
-                owner_no, revision = await current_revision(db, owner)
-                if owner_no is None:
-                    await db.rollback()
-                    return Changed(revision)
-            revision = await _next_revision(db)
-            number = await _owner_no(db, owner, revision)
-            transaction = Transaction(db, owner, number, self._limits, time.time(), self.seal)
-            await apply(transaction, change)
-            if isinstance(change, EraseOwner):
-                await db.execute("UPDATE counters SET value = ? WHERE name = 'erased'", (revision,))
-            if transaction.leaves_traces:
-                await db.execute("UPDATE counters SET value = 1 WHERE name = 'traces'")
-            about = transaction.concept_id
-            concept = None if about is None else await read_concept(db, owner, about, self.seal)
-            await _note_applied(db, about)
-            await db.commit()
+            await self._writer.execute("BEGIN IMMEDIATE")
+            yield SqliteStatements(self._writer)
+            await self._writer.commit()
         except BaseException:  # also when the waiting task was cancelled
-            await db.rollback()
+            await self._writer.rollback()
             raise
-        return Changed(revision, concept, transaction.undone, tuple(transaction.avatar_ids))
 
     async def _wipe_traces(self) -> None:
         """Make sure that what was deleted is in no byte of the file or its WAL.
@@ -252,38 +243,18 @@ async def _use_wal(db: aiosqlite.Connection, deadline: float) -> None:
         await asyncio.sleep(0.01)
 
 
-async def _note_applied(db: aiosqlite.Connection, concept_id: int | None = None) -> None:
-    """In the transaction that changes something: after a crash the same message must not change it once more."""
-    update = handling()
-    if update is None:
-        return
-    now = time.time()
-    await db.execute("DELETE FROM applied WHERE at < ?", (now - _APPLIED_KEPT_S,))
-    await db.execute(
-        "INSERT INTO applied VALUES (?, ?, ?) ON CONFLICT (work) DO UPDATE SET concept_id = excluded.concept_id",
-        (update.arrived.work_digest, concept_id, now),
-    )
-
-
-async def _next_revision(db: aiosqlite.Connection) -> int:
-    rows = await db.execute_fetchall(
-        "UPDATE counters SET value = value + 1 WHERE name = 'revision' RETURNING value",
-    )
-    ((revision,),) = rows
-    return int(revision)
-
-
-async def _owner_no(db: aiosqlite.Connection, owner: str, revision: int) -> int:
-    linked = await db.execute_fetchall(
+async def _own(db: Statements, owner: str) -> tuple[int, int]:
+    """See `sql_changes.Own`."""
+    ((revision,),) = await db.fetch(NEXT_REVISION)
+    linked = await db.fetch(
         "UPDATE owners SET revision = ? WHERE no = (SELECT owner_no FROM identities WHERE id = ?) RETURNING no",
         (revision, owner),
     )
     for (owner_no,) in linked:
-        return int(owner_no)
-    rows = await db.execute_fetchall(
+        return int(owner_no), int(revision)
+    ((owner_no,),) = await db.fetch(
         "INSERT INTO owners (id, revision) VALUES (?, ?)"
         " ON CONFLICT (id) DO UPDATE SET revision = excluded.revision RETURNING no",
         (owner, revision),
     )
-    ((owner_no,),) = rows
-    return int(owner_no)
+    return int(owner_no), int(revision)

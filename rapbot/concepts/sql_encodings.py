@@ -1,15 +1,12 @@
-"""Which encoders made the keys of a SQLite store, and which avatars the current one has not seen yet."""
+"""Which encoders made the keys of a store, and which avatars the current one has not seen yet."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-import aiosqlite
-
-from rapbot.concepts.sealing import Seal
+from rapbot.concepts.sql import LEAVE_TRACES, NEXT_REVISION, Database, Statements
 
 _STALE = (
     "NOT EXISTS (SELECT 1 FROM keys WHERE keys.owner_no = avatars.owner_no AND keys.avatar_id = avatars.id"
@@ -46,26 +43,19 @@ class Pending:
         return bool(self.others)
 
 
-class Database(Protocol):
-    """What of `SqliteConceptStore` is used here."""
+class Served(Database, Protocol):
+    """What of a store is used here."""
 
     @property
     def encoders(self) -> tuple[str, ...]: ...
 
-    @property
-    def seal(self) -> Seal: ...
-
     def serve_also(self, *encoders: str) -> None: ...
 
-    async def fetch(self, statement: str, parameters: Sequence[Any] = ()) -> list[Sequence[Any]]: ...
 
-    def transaction(self) -> AbstractAsyncContextManager[aiosqlite.Connection]: ...
-
-
-class SqliteEncodings:
+class SqlEncodings:
     """The change of encoder of a store. Each method raises StoreError when the database cannot be used."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Served) -> None:
         self._database = database
 
     @property
@@ -110,14 +100,14 @@ class SqliteEncodings:
     async def finish(self, unreadable: Collection[int] = ()) -> bool:
         """Delete the keys of all other encoders, for good. False, and nothing is deleted, when avatars beside the
         `unreadable` ones are still to be encoded."""
-        async with self._database.transaction() as db:
-            rows = await db.execute_fetchall(f"SELECT id FROM avatars WHERE {_STALE}", (self._current,))
+        async with self._database.transaction(alone=True) as db:
+            rows = await db.fetch(f"SELECT id FROM avatars WHERE {_STALE}", (self._current,))
             if any(row[0] not in unreadable for row in rows):
                 return False
             others = "SELECT no FROM encoders WHERE name <> ?"
             await db.execute(f"DELETE FROM keys WHERE encoder_no IN ({others})", (self._current,))
             await db.execute("DELETE FROM encoders WHERE name <> ?", (self._current,))
-            await db.execute("UPDATE counters SET value = 1 WHERE name = 'traces'")
+            await db.execute(LEAVE_TRACES)
             await _renew_everybody(db)
         self._database.serve_also()
         return True
@@ -129,8 +119,7 @@ class SqliteEncodings:
             self._database.serve_also()
 
 
-async def _renew_everybody(db: aiosqlite.Connection) -> None:
+async def _renew_everybody(db: Statements) -> None:
     """A new revision for every person: whatever was read before is read again."""
-    rows = await db.execute_fetchall("UPDATE counters SET value = value + 1 WHERE name = 'revision' RETURNING value")
-    ((revision,),) = rows
+    ((revision,),) = await db.fetch(NEXT_REVISION)
     await db.execute("UPDATE owners SET revision = ?", (revision,))

@@ -1,24 +1,18 @@
-"""Rows of the SQLite tables, read and turned into concepts and keys."""
+"""Rows of the tables, read and turned into concepts and keys."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
-
-import aiosqlite
 
 from rapbot.concepts.concept import Avatar, Concept, Role
 from rapbot.concepts.faiss_bytes import write_flat_index
 from rapbot.concepts.sealing import PLAIN, Seal
-from rapbot.concepts.sqlite_places import OWNER_OF
+from rapbot.concepts.sql import OWNER_OF, Readable, Row, Statements
 from rapbot.concepts.store import Collection, KeyTable
 from rapbot.concepts.visible import Card, FaceRow, IndexRow
 from rapbot.messages import Box
-
-Row = Sequence[Any]
-"""One row as sqlite3 returns it: a tuple whose types the STRICT tables guarantee."""
 
 _CONCEPT = "SELECT id, name, category, info, created_at, updated_at, traits FROM concepts"
 _AVATAR = "SELECT id, concept_id, role, encoder, box_left, box_top, box_right, box_bottom, created_at FROM avatars"
@@ -42,21 +36,21 @@ class CollectionRows:
     faces: tuple[Row, ...] = ()
 
 
-async def current_revision(db: aiosqlite.Connection, owner: str) -> tuple[int | None, int]:
+async def current_revision(db: Readable, owner: str) -> tuple[int | None, int]:
     """(number of the owner, or None for a stranger; revision)."""
-    rows = await db.execute_fetchall(f"SELECT no, revision FROM owners WHERE no = {OWNER_OF}", (owner,))
+    rows = await db.fetch(f"SELECT no, revision FROM owners WHERE no = {OWNER_OF}", (owner,))
     for owner_no, revision in rows:
         return owner_no, revision
-    ((revision,),) = await db.execute_fetchall("SELECT value FROM counters WHERE name = 'erased'")
+    ((revision,),) = await db.fetch("SELECT value FROM counters WHERE name = 'erased'")
     return None, revision
 
 
-async def read_rows(db: aiosqlite.Connection, owner_no: int, revision: int, encoders: Sequence[str]) -> CollectionRows:
+async def read_rows(db: Statements, owner_no: int, revision: int, encoders: Sequence[str]) -> CollectionRows:
     """All rows of one person, in order of their ids; keys of these encoders. Call it inside a transaction."""
-    concepts = await db.execute_fetchall(f"{_CONCEPT} WHERE owner_no = ? ORDER BY id", (owner_no,))
-    avatars = await db.execute_fetchall(f"{_AVATAR} WHERE owner_no = ? ORDER BY id", (owner_no,))
-    keys = [tuple(await db.execute_fetchall(_KEYS, (owner_no, encoder))) for encoder in encoders]
-    faces = await db.execute_fetchall(
+    concepts = await db.fetch(f"{_CONCEPT} WHERE owner_no = ? ORDER BY id", (owner_no,))
+    avatars = await db.fetch(f"{_AVATAR} WHERE owner_no = ? ORDER BY id", (owner_no,))
+    keys = [tuple(await db.fetch(_KEYS, (owner_no, encoder))) for encoder in encoders]
+    faces = await db.fetch(
         "SELECT avatar_id, concept_id, key, role = 'counterexample' FROM faces JOIN avatars ON id = avatar_id"
         " WHERE owner_no = ? ORDER BY id",
         (owner_no,),
@@ -64,11 +58,11 @@ async def read_rows(db: aiosqlite.Connection, owner_no: int, revision: int, enco
     return CollectionRows(revision, tuple(concepts), tuple(avatars), tuple(keys), tuple(faces))
 
 
-async def read_concept(db: aiosqlite.Connection, owner: str, concept_id: int, seal: Seal = PLAIN) -> Concept | None:
-    rows = tuple(await db.execute_fetchall(f"{_CONCEPT} WHERE id = ?", (concept_id,)))
+async def read_concept(db: Statements, owner: str, concept_id: int, seal: Seal = PLAIN) -> Concept | None:
+    rows = tuple(await db.fetch(f"{_CONCEPT} WHERE id = ?", (concept_id,)))
     if not rows:
         return None
-    avatars = await db.execute_fetchall(f"{_AVATAR} WHERE concept_id = ? ORDER BY id", (concept_id,))
+    avatars = await db.fetch(f"{_AVATAR} WHERE concept_id = ? ORDER BY id", (concept_id,))
     return _concept(owner, _opened(rows[0], seal), tuple(map(_avatar, avatars)))
 
 

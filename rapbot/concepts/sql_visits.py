@@ -1,8 +1,8 @@
-"""When people were here last, in the same SQLite file as what they taught: the one goes with the other."""
+"""When people were here last, in the same database as what they taught: the one goes with the other."""
 
 from __future__ import annotations
 
-from rapbot.concepts.sqlite_places import OWNER_OF, Connections
+from rapbot.concepts.sql import OWNER_OF, Database
 from rapbot.concepts.visits import Visit
 
 _PEOPLE = "SELECT id FROM owners WHERE no = ?1 UNION SELECT id FROM identities WHERE owner_no = ?1 ORDER BY id"
@@ -11,16 +11,16 @@ _OWN_MEMORY = "no NOT IN (SELECT no FROM owners JOIN identities USING (id))"
 """Whoever is linked to another account uses that one's memory; their own stands empty."""
 
 
-class SqliteVisits:
+class SqlVisits:
     """A `VisitStore`."""
 
-    def __init__(self, database: Connections) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
 
     async def seen(self, person: str, language: str | None, now: float) -> Visit | None:
         before = None
         async with self._database.transaction() as db:
-            rows = await db.execute_fetchall(f"{_VISIT} WHERE owner_no = {OWNER_OF}", (person,))
+            rows = await db.fetch(f"{_VISIT} WHERE owner_no = {OWNER_OF}", (person,))
             for _no, seen_at, spoken, warned_at, told in rows:
                 before = Visit((person,), seen_at, spoken, warned_at, bool(told))
             await db.execute(
@@ -50,7 +50,7 @@ class SqliteVisits:
     async def warned(self, person: str, now: float, *, told: bool) -> None:
         async with self._database.transaction() as db:
             await db.execute(
-                f"UPDATE visits SET warned_at = ?2, told = ?3 WHERE owner_no = {OWNER_OF}", (person, now, told)
+                f"UPDATE visits SET warned_at = ?2, told = ?3 WHERE owner_no = {OWNER_OF}", (person, now, int(told))
             )
 
     async def clear(self) -> None:

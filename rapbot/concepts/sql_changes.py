@@ -1,11 +1,12 @@
-"""What each change does to the SQLite tables; every function runs inside one open transaction."""
+"""What each change does to the tables; every function runs inside one open transaction."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import aiosqlite
 import numpy as np
 
 from rapbot.concepts.concept import (
@@ -19,11 +20,13 @@ from rapbot.concepts.concept import (
     fold_name,
 )
 from rapbot.concepts.sealing import PLAIN, Seal
-from rapbot.concepts.sqlite_places import forget_refusals
-from rapbot.concepts.sqlite_rows import read_concept
+from rapbot.concepts.sql import LEAVE_TRACES, Statements
+from rapbot.concepts.sql_places import forget_refusals
+from rapbot.concepts.sql_rows import current_revision, read_concept
 from rapbot.concepts.store import (
     AddAvatar,
     Change,
+    Changed,
     Edit,
     EraseOwner,
     Forget,
@@ -37,13 +40,20 @@ from rapbot.concepts.store import (
 )
 from rapbot.errors import ConceptError, Gone, NameTaken, NothingToUndo
 from rapbot.i18n import _, mark
+from rapbot.inbox import handling
+
+_APPLIED_KEPT_S = 7 * 86400.0
+"""Longer than a message may wait in the inbox."""
+
+Own = Callable[[Statements, str], Awaitable[tuple[int, int]]]
+"""(number, new revision) of a person, who is made known where they were not; nobody else changes them meanwhile."""
 
 
 @dataclass(slots=True)
 class Transaction:
     """One change in the making. `now` is seconds since 1970, UTC."""
 
-    db: aiosqlite.Connection
+    db: Statements
     owner: str
     owner_no: int
     limits: ConceptLimits
@@ -56,9 +66,7 @@ class Transaction:
     """Something was deleted for good: deleted rows must not survive in the bytes of the file."""
 
     async def own_concept(self, concept_id: int) -> Concept:
-        owned = await self.db.execute_fetchall(
-            "SELECT 1 FROM concepts WHERE id = ? AND owner_no = ?", (concept_id, self.owner_no)
-        )
+        owned = await self.db.fetch("SELECT 1 FROM concepts WHERE id = ? AND owner_no = ?", (concept_id, self.owner_no))
         concept = await read_concept(self.db, self.owner, concept_id, self.seal) if owned else None
         if concept is None:
             raise Gone(mark("concept"))
@@ -66,8 +74,40 @@ class Transaction:
         return concept
 
 
-async def apply(transaction: Transaction, change: Change) -> None:
-    """Raises ConceptError when a rule forbids the change; the caller rolls back."""
+async def carry_out(db: Statements, owner: str, change: Change, limits: ConceptLimits, seal: Seal, own: Own) -> Changed:
+    """`ConceptStore.write` in an open transaction, which the caller rolls back when this raises."""
+    if isinstance(change, ReplaceKeys):
+        # Nobody asked for this one, so a person who was erased meanwhile is not made known again.
+        number, revision = await current_revision(db, owner)
+        if number is None:
+            return Changed(revision)
+    number, revision = await own(db, owner)
+    transaction = Transaction(db, owner, number, limits, time.time(), seal)
+    await _apply(transaction, change)
+    if isinstance(change, EraseOwner):
+        await db.execute("UPDATE counters SET value = ?1 WHERE name = 'erased' AND value < ?1", (revision,))
+    if transaction.leaves_traces:
+        await db.execute(LEAVE_TRACES)
+    about = transaction.concept_id
+    concept = None if about is None else await read_concept(db, owner, about, seal)
+    await note_applied(db, about)
+    return Changed(revision, concept, transaction.undone, tuple(transaction.avatar_ids))
+
+
+async def note_applied(db: Statements, concept_id: int | None = None) -> None:
+    """In the transaction that changes something: after a crash the same message must not change it once more."""
+    update = handling()
+    if update is None:
+        return
+    now = time.time()
+    await db.execute("DELETE FROM applied WHERE at < ?", (now - _APPLIED_KEPT_S,))
+    await db.execute(
+        "INSERT INTO applied VALUES (?, ?, ?) ON CONFLICT (work) DO UPDATE SET concept_id = excluded.concept_id",
+        (update.arrived.work_digest, concept_id, now),
+    )
+
+
+async def _apply(transaction: Transaction, change: Change) -> None:
     match change:
         case Remember():
             await _remember(transaction, change)
@@ -92,7 +132,7 @@ async def apply(transaction: Transaction, change: Change) -> None:
 async def _erase_owner(tx: Transaction) -> None:
     """Concepts, shares and links follow by their foreign keys; linked accounts are the same person."""
     people = "SELECT id FROM identities WHERE owner_no = ?1 UNION SELECT id FROM owners WHERE no = ?1"
-    accounts = [str(row[0]) for row in await tx.db.execute_fetchall(people, (tx.owner_no,))]
+    accounts = [str(row[0]) for row in await tx.db.fetch(people, (tx.owner_no,))]
     await forget_refusals(tx.db, accounts)
     await tx.db.execute(f"DELETE FROM link_codes WHERE person IN ({people})", (tx.owner_no,))
     await tx.db.execute(f"DELETE FROM owners WHERE id IN ({people})", (tx.owner_no,))
@@ -100,7 +140,7 @@ async def _erase_owner(tx: Transaction) -> None:
 
 
 async def _remember(tx: Transaction, change: Remember) -> None:
-    ((count,),) = await tx.db.execute_fetchall("SELECT count(*) FROM concepts WHERE owner_no = ?", (tx.owner_no,))
+    ((count,),) = await tx.db.fetch("SELECT count(*) FROM concepts WHERE owner_no = ?", (tx.owner_no,))
     if count >= tx.limits.concepts:
         raise ConceptError(
             _("I already know {count} things of yours, and that is the most I keep. Forget one first.").format(
@@ -108,15 +148,15 @@ async def _remember(tx: Transaction, change: Remember) -> None:
             )
         )
     name = await _free_name(tx, change.name)
-    cursor = await tx.db.execute(
+    ((tx.concept_id,),) = await tx.db.fetch(
         "INSERT INTO concepts (owner_no, name, folded, category, info, created_at, updated_at, taught_by, traits)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
         (
             *(tx.owner_no, *_sealed(tx, name, *_words(tx, change.category, change.info))),
             *(tx.now, tx.now, tx.owner, tx.seal.text(change.traits, "traits")),
         ),
     )
-    tx.concept_id = _new_id(cursor)
+    assert tx.concept_id is not None
     await _insert_avatar(tx, tx.concept_id, change.avatar, Role.AVATAR)
     await _note(tx, UndoneKind.REMEMBER, tx.concept_id)
 
@@ -170,7 +210,7 @@ async def _insert_counterexample(tx: Transaction, concept: Concept, avatar: NewA
 
 
 async def _remove_avatar(tx: Transaction, change: RemoveAvatar) -> None:
-    rows = await tx.db.execute_fetchall(
+    rows = await tx.db.fetch(
         "SELECT concept_id FROM avatars WHERE id = ? AND owner_no = ?", (change.avatar_id, tx.owner_no)
     )
     for (concept_id,) in rows:
@@ -197,7 +237,7 @@ async def _forget(tx: Transaction, change: Forget) -> None:
 
 
 async def _undo(tx: Transaction) -> None:
-    rows = await tx.db.execute_fetchall(
+    rows = await tx.db.fetch(
         "SELECT kind, concept_id, avatar_id, also_avatar_id, name, category, info, updated_at FROM journal"
         " WHERE owner_no = ?",
         (tx.owner_no,),
@@ -220,10 +260,10 @@ async def _undo(tx: Transaction) -> None:
 
 async def _replace_keys(tx: Transaction, change: ReplaceKeys) -> None:
     for avatar_id, key in change.keys:
-        cursor = await tx.db.execute(
+        changed = await tx.db.execute(
             "UPDATE avatars SET encoder = ? WHERE id = ? AND owner_no = ?", (change.encoder, avatar_id, tx.owner_no)
         )
-        if cursor.rowcount == 1:
+        if changed:
             await _insert_key(tx, avatar_id, change.encoder, key)
             tx.avatar_ids.append(avatar_id)
 
@@ -244,17 +284,18 @@ async def _add_face(tx: Transaction, concept: Concept, avatar_id: int, face: Key
     """A new picture of somebody who agreed already."""
     if face is None:
         return
-    await tx.db.execute(
-        "INSERT INTO faces SELECT ?, ?, max(agreed_at) FROM faces JOIN avatars ON id = avatar_id"
-        " WHERE concept_id = ? HAVING count(*) > 0",
-        (avatar_id, tx.seal.blob(_key_bytes(face, unit=False), "face"), concept.id),
+    ((agreed_at,),) = await tx.db.fetch(
+        "SELECT max(agreed_at) FROM faces JOIN avatars ON id = avatar_id WHERE concept_id = ?", (concept.id,)
     )
+    if agreed_at is not None:
+        closed = tx.seal.blob(_key_bytes(face, unit=False), "face")
+        await tx.db.execute("INSERT INTO faces VALUES (?, ?, ?)", (avatar_id, closed, agreed_at))
 
 
-async def _free_name(tx: Transaction, wanted: str, but: int | None = None) -> str:
+async def _free_name(tx: Transaction, wanted: str, but: int = 0) -> str:
     name = clean_name(wanted, tx.limits)
-    taken = await tx.db.execute_fetchall(
-        "SELECT name FROM concepts WHERE owner_no = ? AND folded = ? AND id IS NOT ?",
+    taken = await tx.db.fetch(
+        "SELECT name FROM concepts WHERE owner_no = ? AND folded = ? AND id <> ?",
         (tx.owner_no, tx.seal.digest(fold_name(name), tx.owner_no), but),
     )
     for (existing,) in taken:
@@ -286,27 +327,31 @@ async def _set_words(tx: Transaction, concept_id: int, name: str, category: str,
 
 async def _insert_avatar(tx: Transaction, concept_id: int, avatar: NewAvatar, role: Role) -> int:
     box = avatar.box
-    cursor = await tx.db.execute(
+    ((avatar_id,),) = await tx.db.fetch(
         "INSERT INTO avatars (owner_no, concept_id, role, encoder, box_left, box_top, box_right, box_bottom,"
-        " created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
         (tx.owner_no, concept_id, role, avatar.encoder, box.left, box.top, box.right, box.bottom, tx.now),
     )
-    avatar_id = _new_id(cursor)
     await tx.db.execute("INSERT INTO photos VALUES (?, ?)", (avatar_id, tx.seal.blob(avatar.jpeg, "jpeg")))
     await _insert_key(tx, avatar_id, avatar.encoder, avatar.key)
     for encoder, key in avatar.other_keys:
         # Whose keys are not kept here any more is not listed: a change of encoder that ended stays ended.
-        if await tx.db.execute_fetchall("SELECT 1 FROM encoders WHERE name = ?", (encoder,)):
+        if await tx.db.fetch("SELECT 1 FROM encoders WHERE name = ?", (encoder,)):
             await _insert_key(tx, avatar_id, encoder, key)
     tx.avatar_ids.append(avatar_id)
-    return avatar_id
+    return int(avatar_id)
 
 
 async def _insert_key(tx: Transaction, avatar_id: int, encoder: str, key: Key) -> None:
-    await tx.db.execute("INSERT OR IGNORE INTO encoders (name) VALUES (?)", (encoder,))
+    number = "SELECT no FROM encoders WHERE name = ?"
+    known = await tx.db.fetch(number, (encoder,))
+    if not known:
+        await tx.db.execute("INSERT INTO encoders (name) VALUES (?) ON CONFLICT DO NOTHING", (encoder,))
+        known = await tx.db.fetch(number, (encoder,))
     await tx.db.execute(
-        "INSERT OR REPLACE INTO keys SELECT ?, ?, no, ? FROM encoders WHERE name = ?",
-        (tx.owner_no, avatar_id, tx.seal.blob(_key_bytes(key), "key"), encoder),
+        "INSERT INTO keys (owner_no, avatar_id, encoder_no, key) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (owner_no, avatar_id, encoder_no) DO UPDATE SET key = excluded.key",
+        (tx.owner_no, avatar_id, known[0][0], tx.seal.blob(_key_bytes(key), "key")),
     )
 
 
@@ -324,19 +369,17 @@ async def _note(
         name, _folded, category, info = _sealed(tx, before.name, before.category, before.info)
         words = (name, category, info, before.updated_at.timestamp())
     await tx.db.execute(
-        "INSERT OR REPLACE INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO journal (owner_no, kind, concept_id, avatar_id, name, category, info, updated_at, also_avatar_id)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (owner_no) DO UPDATE SET kind = excluded.kind,"
+        " concept_id = excluded.concept_id, avatar_id = excluded.avatar_id, name = excluded.name,"
+        " category = excluded.category, info = excluded.info, updated_at = excluded.updated_at,"
+        " also_avatar_id = excluded.also_avatar_id",
         (tx.owner_no, kind, concept_id, avatar_id, *words, also),
     )
 
 
 async def _close_journal(tx: Transaction) -> None:
     await tx.db.execute("DELETE FROM journal WHERE owner_no = ?", (tx.owner_no,))
-
-
-def _new_id(cursor: aiosqlite.Cursor) -> int:
-    if cursor.lastrowid is None:
-        raise AssertionError("an INSERT has a rowid")
-    return cursor.lastrowid
 
 
 def _key_bytes(key: Key, *, unit: bool = True) -> bytes:

@@ -1,41 +1,25 @@
-"""Groups and linked accounts in the same SQLite file as the concepts: a share can never outlive its concept."""
+"""Groups and linked accounts in the same database as the concepts: a share can never outlive its concept."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
-
-import aiosqlite
+from typing import Any
 
 from rapbot.concepts.concept import fold_name
 from rapbot.concepts.places import SharedConcept
 from rapbot.concepts.sealing import Seal
-from rapbot.concepts.sqlite_person import rows_about
+from rapbot.concepts.sql import DEFER_REFERENCES, LEAVE_TRACES, NEXT_REVISION, OWNER_OF, Database, Statements
+from rapbot.concepts.sql_person import rows_about
 from rapbot.errors import ConceptError, Gone
 from rapbot.i18n import _, mark
 
-OWNER_OF = "COALESCE((SELECT owner_no FROM identities WHERE id = ?1), (SELECT no FROM owners WHERE id = ?1))"
-"""SQL for the number of the memory that a person (parameter 1) uses: their own, or the one they are linked to."""
 
-
-class Connections(Protocol):
-    """What of `SqliteConceptStore` is used here."""
-
-    @property
-    def seal(self) -> Seal: ...
-
-    async def fetch(self, statement: str, parameters: Sequence[Any] = ()) -> list[Sequence[Any]]: ...
-
-    def transaction(self) -> AbstractAsyncContextManager[aiosqlite.Connection]: ...
-
-
-class SqlitePlaces:
+class SqlPlaces:
     """A `PlaceStore`."""
 
-    def __init__(self, database: Connections) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
 
     async def shares(self, chat: str) -> tuple[SharedConcept, ...]:
@@ -54,13 +38,14 @@ class SqlitePlaces:
 
     async def share(self, chat: str, shared: SharedConcept) -> None:
         async with self._database.transaction() as db:
-            own = await db.execute_fetchall(
+            own = await db.fetch(
                 f"SELECT 1 FROM concepts WHERE owner_no = {OWNER_OF} AND id = ?2", (shared.person, shared.concept_id)
             )
             if not own:
                 raise Gone(mark("concept"))
             await db.execute(
-                "INSERT OR REPLACE INTO shares VALUES (?, ?, ?, ?)",
+                "INSERT INTO shares VALUES (?, ?, ?, ?) ON CONFLICT (chat, concept_id)"
+                " DO UPDATE SET person = excluded.person, person_name = excluded.person_name",
                 (chat, shared.concept_id, shared.person, self._database.seal.text(shared.person_name, "person_name")),
             )
 
@@ -75,11 +60,9 @@ class SqlitePlaces:
             " AND (?3 IS NULL OR concept_id = ?3)"
         )
         async with self._database.transaction() as db:
-            rows = await db.execute_fetchall(
-                f"DELETE FROM shares WHERE {mine} RETURNING concept_id", (person, chat, concept_id)
-            )
+            rows = await db.fetch(f"DELETE FROM shares WHERE {mine} RETURNING concept_id", (person, chat, concept_id))
             if rows:
-                await _leave_traces(db)
+                await db.execute(LEAVE_TRACES)
         return tuple(int(row[0]) for row in rows)
 
     async def close_chat(self, chat: str) -> None:
@@ -87,7 +70,7 @@ class SqlitePlaces:
             await db.execute("DELETE FROM shares WHERE chat = ?", (chat,))
             await db.execute("DELETE FROM chats WHERE id = ?", (chat,))
             await db.execute("DELETE FROM face_refusals WHERE chat = ?", (_digest(chat),))
-            await _leave_traces(db)
+            await db.execute(LEAVE_TRACES)
 
     async def known_chats(self, platform: str) -> tuple[str, ...]:
         rows = await self._database.fetch("SELECT chat FROM shares UNION SELECT id FROM chats ORDER BY 1")
@@ -97,18 +80,25 @@ class SqlitePlaces:
         name = f"bot of {platform}"
         if bot is not None:
             async with self._database.transaction() as db:
-                await db.execute("INSERT OR REPLACE INTO counters VALUES (?, ?)", (name, bot))
+                await db.execute(
+                    "INSERT INTO counters VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                    (name, bot),
+                )
         rows = await self._database.fetch("SELECT value FROM counters WHERE name = ?", (name,))
         return int(rows[0][0]) if rows else None
 
     async def move_chat(self, old: str, new: str) -> None:
         async with self._database.transaction() as db:
-            await db.execute(
-                "UPDATE OR REPLACE face_refusals SET chat = ?, keyed = COALESCE(keyed, chat) WHERE chat = ?",
-                (_digest(new), _digest(old)),
-            )
-            await db.execute("UPDATE OR REPLACE shares SET chat = ? WHERE chat = ?", (new, old))
-            await db.execute("UPDATE OR REPLACE chats SET id = ? WHERE id = ?", (new, old))
+            # What the old group has takes the place of the same in the new one.
+            for table, chat, names, both in (
+                ("face_refusals", "chat", "person", (_digest(new), _digest(old))),
+                ("shares", "chat", "concept_id", (new, old)),
+                ("chats", "id", "1", (new, old)),
+            ):
+                moving = f"SELECT {names} FROM {table} WHERE {chat} = ?2"
+                await db.execute(f"DELETE FROM {table} WHERE {chat} = ?1 AND {names} IN ({moving})", both)
+                kept = ", keyed = COALESCE(keyed, chat)" if table == "face_refusals" else ""
+                await db.execute(f"UPDATE {table} SET {chat} = ?1{kept} WHERE {chat} = ?2", both)
 
     async def photo_mode(self, chat: str) -> str | None:
         rows = await self._database.fetch("SELECT photos FROM chats WHERE id = ?", (chat,))
@@ -116,7 +106,9 @@ class SqlitePlaces:
 
     async def set_photo_mode(self, chat: str, mode: str) -> None:
         async with self._database.transaction() as db:
-            await db.execute("INSERT OR REPLACE INTO chats VALUES (?, ?)", (chat, mode))
+            await db.execute(
+                "INSERT INTO chats VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET photos = excluded.photos", (chat, mode)
+            )
 
     async def unwanted_faces(self, chat: str) -> tuple[bytes, ...]:
         rows = await self._database.fetch("SELECT key FROM face_refusals WHERE chat = ?", (_digest(chat),))
@@ -127,9 +119,10 @@ class SqlitePlaces:
         async with self._database.transaction() as db:
             await _forget_refusals(db, [person], group)
             if known:
-                await db.execute("INSERT OR IGNORE INTO chats VALUES (?, 'addressed')", (chat,))
+                await db.execute("INSERT INTO chats VALUES (?, 'addressed') ON CONFLICT DO NOTHING", (chat,))
             await db.execute(
-                "INSERT INTO face_refusals (chat, person, key) VALUES (?, ?, ?)",
+                "INSERT INTO face_refusals (chat, person, key) VALUES (?, ?, ?)"
+                " ON CONFLICT (chat, person) DO UPDATE SET key = excluded.key, keyed = NULL",
                 (group, _digest(person, group), self._database.seal.blob(key, "face")),
             )
 
@@ -163,9 +156,9 @@ class SqlitePlaces:
             await db.execute("INSERT INTO link_codes VALUES (?, ?, ?)", (digest, person, expires_at))
 
     async def link(self, person: str, digest: bytes, now: float) -> str:
-        async with self._database.transaction() as db:
+        async with self._database.transaction(alone=True) as db:
             await db.execute("DELETE FROM link_codes WHERE expires_at < ?", (now,))
-            rows = await _rows(db, "SELECT person FROM link_codes WHERE digest = ?", digest)
+            rows = await db.fetch("SELECT person FROM link_codes WHERE digest = ?", (digest,))
             if not rows:
                 raise ConceptError(
                     _("I don't know that code. A code works once, for ten minutes: get a new one with /link.")
@@ -183,50 +176,48 @@ class SqlitePlaces:
                         name=ours[folded]
                     )
                 )
-            await _move(db, seal, mine, into, "1")
+            await _move(db, seal, mine, into)
             # Whoever was linked to this account comes along.
             await db.execute("UPDATE identities SET owner_no = ? WHERE owner_no = ?", (into, mine))
-            await db.execute("INSERT OR REPLACE INTO identities SELECT id, ? FROM owners WHERE no = ?", (into, mine))
+            for (account,) in await db.fetch("SELECT id FROM owners WHERE no = ?", (mine,)):
+                await db.execute(
+                    "INSERT INTO identities VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET owner_no = excluded.owner_no",
+                    (account, into),
+                )
             await db.execute("DELETE FROM link_codes WHERE digest = ?", (digest,))
         return other
 
     async def unlink(self, person: str) -> bool:
-        async with self._database.transaction() as db:
+        async with self._database.transaction(alone=True) as db:
             shared = await _memory(db, person)
-            linked = [str(row[0]) for row in await _rows(db, "SELECT id FROM identities WHERE owner_no = ?", shared)]
+            linked = [str(row[0]) for row in await db.fetch("SELECT id FROM identities WHERE owner_no = ?", (shared,))]
             leaving = [person] if person in linked else linked
             for account in leaving:
                 await db.execute("DELETE FROM identities WHERE id = ?", (account,))
                 memory = await _memory(db, account)
-                await _move(db, self._database.seal, shared, memory, "taught_by = ?3", account)
+                await _move(db, self._database.seal, shared, memory, account)
             if leaving:
-                await _leave_traces(db)
+                await db.execute(LEAVE_TRACES)
         return bool(leaving)
 
 
-async def forget_refusals(db: aiosqlite.Connection, people: Sequence[str]) -> None:
+async def forget_refusals(db: Statements, people: Sequence[str]) -> None:
     """Delete what these people refused, in every group."""
-    for (group,) in await _rows(db, "SELECT DISTINCT chat FROM face_refusals"):
+    for (group,) in await db.fetch("SELECT DISTINCT chat FROM face_refusals"):
         await _forget_refusals(db, people, group)
 
 
-async def _forget_refusals(db: aiosqlite.Connection, people: Sequence[str], group: bytes) -> bool:
+async def _forget_refusals(db: Statements, people: Sequence[str], group: bytes) -> bool:
     """In this group (its digest), also what was refused before it got its present id. False: there was nothing."""
-    keys = await _rows(db, "SELECT DISTINCT COALESCE(keyed, chat) FROM face_refusals WHERE chat = ?", group)
+    keys = await db.fetch("SELECT DISTINCT COALESCE(keyed, chat) FROM face_refusals WHERE chat = ?", (group,))
     gone = 0
     for person, (key,) in itertools.product(people, keys):
-        cursor = await db.execute(
+        gone += await db.execute(
             "DELETE FROM face_refusals WHERE chat = ? AND person = ?", (group, _digest(person, key))
         )
-        gone += cursor.rowcount
     if gone:
-        await _leave_traces(db)
+        await db.execute(LEAVE_TRACES)
     return gone > 0
-
-
-async def _leave_traces(db: aiosqlite.Connection) -> None:
-    """What this transaction deletes must not survive in the bytes of the file (`SqliteConceptStore._wipe_traces`)."""
-    await db.execute("UPDATE counters SET value = 1 WHERE name = 'traces'")
 
 
 def _digest(name: str, group: bytes = b"") -> bytes:
@@ -234,43 +225,44 @@ def _digest(name: str, group: bytes = b"") -> bytes:
     return hashlib.blake2b(name.encode(), digest_size=20, key=group).digest()
 
 
-async def _rows(db: aiosqlite.Connection, statement: str, *parameters: Any) -> list[Any]:
-    return list(await db.execute_fetchall(statement, parameters))
-
-
-async def _memory(db: aiosqlite.Connection, person: str) -> int:
+async def _memory(db: Statements, person: str) -> int:
     """The number of the memory that this person uses, made when there is none."""
-    await db.execute("INSERT OR IGNORE INTO owners (id, revision) VALUES (?, 0)", (person,))
-    ((number,),) = await _rows(db, f"SELECT {OWNER_OF}", person)
+    await db.execute("INSERT INTO owners (id, revision) VALUES (?, 0) ON CONFLICT DO NOTHING", (person,))
+    ((number,),) = await db.fetch(f"SELECT {OWNER_OF}", (person,))
     return int(number)
 
 
-async def _names(db: aiosqlite.Connection, owner_no: int, seal: Seal) -> dict[str, str]:
+async def _names(db: Statements, owner_no: int, seal: Seal) -> dict[str, str]:
     """What somebody's concepts are called, by the form in which two names are the same."""
-    rows = await _rows(db, "SELECT name FROM concepts WHERE owner_no = ? ORDER BY id", owner_no)
+    rows = await db.fetch("SELECT name FROM concepts WHERE owner_no = ? ORDER BY id", (owner_no,))
     names = [seal.open_text(name, "name") for (name,) in rows]
     return {fold_name(name): name for name in names}
 
 
-async def _move(db: aiosqlite.Connection, seal: Seal, old: int, new: int, which: str, *parameters: Any) -> None:
-    """Concepts with their avatars and keys change their owner; both memories get a new revision."""
-    await db.execute("PRAGMA defer_foreign_keys = ON")  # rows of three tables change one after the other
+async def _move(db: Statements, seal: Seal, old: int, new: int, taught_by: str | None = None) -> None:
+    """Concepts with their avatars and keys change their owner, all or those that one account taught.
+
+    Both memories get a new revision.
+    """
+    await db.execute(DEFER_REFERENCES)
     # Taught before anybody was linked: by the account whose memory it was.
     await db.execute(
         "UPDATE concepts SET taught_by = (SELECT id FROM owners WHERE no = owner_no)"
         " WHERE owner_no IN (?, ?) AND taught_by IS NULL",
         (old, new),
     )
-    concepts = f"SELECT id, name FROM concepts WHERE owner_no = ?1 AND {which}"
-    for concept, name in await _rows(db, f"{concepts} AND ?2 IS NOT NULL", old, new, *parameters):
-        avatars = "SELECT id FROM avatars WHERE concept_id = ?"
+    for concept, name, teacher in await db.fetch("SELECT id, name, taught_by FROM concepts WHERE owner_no = ?", (old,)):
+        if taught_by not in (None, teacher):
+            continue
         await db.execute(
-            f"UPDATE keys SET owner_no = ? WHERE owner_no = ? AND avatar_id IN ({avatars})", (new, old, concept)
+            "UPDATE keys SET owner_no = ?1 WHERE owner_no = ?2"
+            " AND avatar_id IN (SELECT id FROM avatars WHERE concept_id = ?3)",
+            (new, old, concept),
         )
         await db.execute("UPDATE avatars SET owner_no = ? WHERE concept_id = ?", (new, concept))
         folded = seal.digest(fold_name(seal.open_text(name, "name")), new)
         await db.execute("UPDATE concepts SET owner_no = ?, folded = ? WHERE id = ?", (new, folded, concept))
     # What the last change was is not clear any more for either.
     await db.execute("DELETE FROM journal WHERE owner_no IN (?, ?)", (old, new))
-    ((revision,),) = await _rows(db, "UPDATE counters SET value = value + 1 WHERE name = 'revision' RETURNING value")
+    ((revision,),) = await db.fetch(NEXT_REVISION)
     await db.execute("UPDATE owners SET revision = ? WHERE no IN (?, ?)", (revision, old, new))
