@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rapbot.assistant import Assistant
-from rapbot.concepts.concept import ConceptLimits
 from rapbot.concepts.index import IndexCache
-from rapbot.concepts.sealing import seal_of
-from rapbot.concepts.sqlite import SqliteConceptStore
+from rapbot.concepts.opening import Store, open_store
 from rapbot.concepts.sqlite_errors import check_file
 from rapbot.concepts.sqlite_inbox import SqliteInbox
 from rapbot.config import Settings
@@ -45,7 +43,7 @@ class App:
     assistant: Assistant
     worker: Worker
     queue: JobQueue
-    store: SqliteConceptStore
+    store: Store
     conversations: Conversations
     reencoding: Reencoding
 
@@ -54,19 +52,15 @@ class App:
 async def running(
     settings: Settings, database: Path | None = None, *, models: bool = True, background: bool = True
 ) -> AsyncIterator[App]:
-    """Everything started; stopped in the reverse order. `database` replaces the configured one.
+    """Everything started; stopped in the reverse order. `database`: a SQLite file instead of the configured one.
 
     `background`: after a change of encoder, encode the stored avatars again beside the other work.
     """
-    limits = ConceptLimits.of(settings.limits)
     asyncio.get_running_loop().set_exception_handler(tell_kinds)
     conversations = Conversations(
         lifetime=settings.chat.context_minutes * 60, turns=settings.chat.turns, photos=settings.chat.photos_in_memory
     )
-    path = database or settings.database
-    encoder = plan(settings).encoder.name
-    seal = seal_of(settings.encryption.secret())
-    async with SqliteConceptStore.open(path, encoder, limits, seal=seal) as store, AsyncExitStack() as started:
+    async with open_store(settings, plan(settings).encoder.name, database) as store, AsyncExitStack() as started:
         worker = _worker(settings, await find_former(store, settings) if models else None)
         queue = JobQueue(
             worker,
@@ -101,7 +95,7 @@ async def serve_web(
     """The local page, until it is cancelled. `ready` is told the address once it answers; `reload` as in `serve`."""
     from adapters.web import launch
 
-    await _check(settings.database)
+    await _check(settings)
     async with observing(settings, ["page"]) as observed, running(settings) as app, AsyncExitStack() as serving:
         serving.enter_context(adapters_follow_config(app.worker, reload or (lambda: settings)))
         await serving.enter_async_context(observed.of(lambda: _parts(app, observed)))
@@ -133,7 +127,7 @@ async def serve(
             "No platform is set up yet: give [telegram] or [discord] a token_file in config.toml (docs/telegram.md and"
             " docs/discord.md explain how to get one), or run: rapbot web"
         )
-    await _check(settings.database)
+    await _check(settings)
     async with (
         observing(settings, _names(settings, web=web)) as observed,
         running(settings) as app,
@@ -159,9 +153,10 @@ async def serve(
             raise _first(errors) from None
 
 
-async def _check(database: Path) -> None:
+async def _check(settings: Settings) -> None:
     """Better no bot than one that finds out page by page, with every person anew. Raises StoreCorrupt."""
-    await asyncio.to_thread(check_file, database)
+    if not settings.store.enabled:
+        await asyncio.to_thread(check_file, settings.database)
 
 
 def _platforms(settings: Settings) -> list[Platform]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rapbot.cli_session import AsJson, cli, configured
+
+if TYPE_CHECKING:
+    from rapbot.config import Settings
 
 key_cli = typer.Typer(no_args_is_help=True, help="The key that encrypts what is kept on disk: make one, change it.")
 cli.add_typer(key_cli, name="key")
@@ -30,7 +33,7 @@ def backup(
     from rapbot.progress import show_progress
 
     with show_progress("backup") as told:
-        made = back_up(configured().database, to, told)
+        made = back_up(_own_file(configured(), "use pg_dump"), to, told)
     if as_json:
         typer.echo(json.dumps({"file": str(made.path), "rows": made.rows}))
         return
@@ -48,7 +51,7 @@ def restore(
     """Put a backup in the place of the database, which is kept beside it. rapbot must not be running."""
     from rapbot.concepts.backups import check, restore
 
-    database = configured().database
+    database = _own_file(configured(), "use pg_restore")
     found = check(file)
     if database.is_file() and not yes:
         typer.confirm(
@@ -89,9 +92,19 @@ def key_use(
     from rapbot.config import EncryptionSettings
 
     settings = configured()
+    _own_file(settings, "move everything into a new database with rapbot migrate-store")
     old, new = seal_of(EncryptionSettings(key_file=former).secret()), seal_of(settings.encryption.secret())
     changed = [reseal(settings.inbox_file, old, new, inbox=True), reseal(settings.database, old, new)]
     state = f"encrypted with the key {new.key_id}" if new.key_id else "not encrypted"
     typer.echo(f"What is kept is {state}{' now' if any(changed) else ' already'}.")
     if any(changed):
         typer.echo("Backups made before are as they were: make a new one and delete those.")
+
+
+def _own_file(settings: Settings, instead: str) -> Path:
+    """The SQLite file. Raises ConfigError where the memory is in PostgreSQL, which has programs of its own for this."""
+    from rapbot.errors import ConfigError
+
+    if settings.store.enabled:
+        raise ConfigError(f"The memory is in the PostgreSQL database of store.url: {instead} (docs/scaling.md).")
+    return settings.database

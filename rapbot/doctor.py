@@ -203,7 +203,8 @@ def _database(settings: Settings) -> str:
             return len(await app.assistant.concepts(Actor(settings.owner)))
 
     state = "encrypted, sound" if settings.encryption.enabled else "sound"
-    return f"{settings.database} is {state}; {asyncio.run(count())} concepts of yours"
+    where = "the PostgreSQL database of store.url" if settings.store.enabled else settings.database
+    return f"{where} is {state}; {asyncio.run(count())} concepts of yours"
 
 
 def _weights(settings: Settings) -> str | Note:

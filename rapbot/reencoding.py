@@ -16,9 +16,9 @@ from itertools import groupby
 import numpy as np
 
 from rapbot.concepts.concept import Key
+from rapbot.concepts.opening import Store
 from rapbot.concepts.sql_encodings import Pending as Pending
 from rapbot.concepts.sql_encodings import Place, StaleAvatar
-from rapbot.concepts.sqlite import SqliteConceptStore
 from rapbot.concepts.store import ReplaceKeys
 from rapbot.config import Settings
 from rapbot.errors import Busy, InferenceError, PhotoError, RapbotError
@@ -47,7 +47,7 @@ Show = Callable[[Pending], None]
 """Told how far the change is."""
 
 
-async def find_former(store: SqliteConceptStore, settings: Settings) -> FormerEncoder | None:
+async def find_former(store: Store, settings: Settings) -> FormerEncoder | None:
     """The encoder whose keys serve until all avatars are encoded again; the store reads its keys from now on."""
     for name in await store.encodings.others():
         spec = EncoderSpec.from_name(name)
@@ -70,7 +70,7 @@ def in_words(pending: Pending) -> str:
 class Reencoding:
     """The change of encoder of one store."""
 
-    def __init__(self, store: SqliteConceptStore, worker: Worker, queue: JobQueue, deadline: float) -> None:
+    def __init__(self, store: Store, worker: Worker, queue: JobQueue, deadline: float) -> None:
         """`deadline` is seconds of work after which a job is stopped."""
         self._store = store
         self._encodings = store.encodings

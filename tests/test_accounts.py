@@ -11,8 +11,9 @@ import pytest_asyncio
 
 from rapbot.app import App, running
 from rapbot.concepts.concept import NewAvatar
+from rapbot.concepts.kept import MEMORY
 from rapbot.concepts.store import Remember
-from rapbot.config import Settings
+from rapbot.config import Settings, StoreSettings
 from rapbot.errors import ConceptError, Gone
 from rapbot.inference.profiles import encoder_name
 from rapbot.messages import WHOLE, Actor, Chat, ChatKind
@@ -22,9 +23,15 @@ TELEGRAM, DISCORD, STRANGER = Actor("telegram:1", "Ann"), Actor("discord:2", "An
 PRIVATE = Chat("somewhere")
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else ""
+    return Settings(data_dir=tmp_path, store=StoreSettings(url=url))
+
+
 @pytest_asyncio.fixture
-async def app(tmp_path: Path) -> AsyncIterator[App]:
-    async with running(Settings(data_dir=tmp_path), models=False) as started:
+async def app(settings: Settings) -> AsyncIterator[App]:
+    async with running(settings, models=False) as started:
         yield started
 
 
@@ -150,7 +157,10 @@ async def test_erasing_a_linked_person_erases_all_of_them(app: App) -> None:
     await app.assistant.erase(DISCORD)
     assert await names(app, TELEGRAM) == await names(app, DISCORD) == []
     assert await names(app, STRANGER) == ["Cleo"]
-    data = app.settings.database.read_bytes()
+    if app.settings.store.enabled:
+        data = repr([await app.store.fetch(f"SELECT * FROM {table}") for table in MEMORY]).encode()
+    else:
+        data = app.settings.database.read_bytes()
     for trace in (b"Lala", b"telegram:1", b"discord:2"):
         assert trace not in data
     assert b"Cleo" in data

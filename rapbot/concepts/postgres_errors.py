@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rapbot.errors import DiskFull, StoreError
+from rapbot.errors import DiskFull, Gone, RapbotError, StoreError
+from rapbot.i18n import mark
 
 LOST = "The PostgreSQL database cannot be reached."
 _AGAIN = frozenset({"40001", "40P01"})
@@ -49,11 +50,13 @@ def postgres_errors() -> Iterator[None]:
         raise explained(error) from None
 
 
-def explained(error: Exception) -> StoreError:
+def explained(error: Exception) -> RapbotError:
     code = str(getattr(error, "sqlstate", None) or "")
     if isinstance(error, OSError) or not code or code.startswith("08") or code in _NOT_NOW:
         return Unreachable(f"{LOST} Nothing was changed; please try again.")
     if code in ("53100", "53200"):
         return DiskFull()
+    if code == "23503":  # a row refers to one that was deleted in this moment: a share, to its concept
+        return Gone(mark("concept"))
     sentence = _SENTENCES.get(code, f"The PostgreSQL database cannot be used: {type(error).__name__} ({code}).")
     return InTheWay(sentence) if code in _AGAIN else StoreError(sentence)

@@ -57,7 +57,7 @@ class SqlPlaces:
         # A linked account may take back what the other account of the same person shared here.
         mine = (
             f"chat = ?2 AND (person = ?1 OR concept_id IN (SELECT id FROM concepts WHERE owner_no = {OWNER_OF}))"
-            " AND (?3 IS NULL OR concept_id = ?3)"
+            " AND concept_id = COALESCE(?3, concept_id)"
         )
         async with self._database.transaction() as db:
             rows = await db.fetch(f"DELETE FROM shares WHERE {mine} RETURNING concept_id", (person, chat, concept_id))
@@ -145,7 +145,7 @@ class SqlPlaces:
     async def identities(self, person: str) -> tuple[str, ...]:
         rows = await self._database.fetch(
             f"SELECT id FROM owners WHERE no = {OWNER_OF}"
-            f" UNION SELECT id FROM identities WHERE owner_no = {OWNER_OF} UNION SELECT ?1",
+            f" UNION SELECT id FROM identities WHERE owner_no = {OWNER_OF} UNION SELECT ?1 ORDER BY 1",
             (person,),
         )
         return tuple(str(row[0]) for row in rows)
