@@ -263,7 +263,7 @@ class Answering:
         job = replace(job, outfits=album is not None and job.task in _NEEDS_PHOTO and bool(job.concepts.faces))
         answer = await self._submit(job, sight, _without_marks(listener, job))
         if request.photos and job.photo is not None:
-            context.photo = job.photo
+            self._conversations.show(context, job.photo)
         answer_id = None
         actions: tuple[Action, ...] = ()
         scene = answer.scene

@@ -6,6 +6,7 @@ Memory commands touch the store and one ENCODE job for an avatar; whatever needs
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from dataclasses import replace
 from typing import Any
 
@@ -48,6 +49,7 @@ from rapbot.retention import Retention
 
 _FIELDS = {"name": "new_name", "category": "category", "info": "info"}
 """Field of a card -> argument of `Assistant.edit`."""
+_ERASED = 10_000
 _AROUND_FACE = 0.4
 """What is kept around the face of a correction, as part of it on each side: an avatar shows the head."""
 _FACE_FILLS = 0.04
@@ -81,7 +83,7 @@ class Assistant:
         self._conversations = conversations
         self._settings = settings
         self._limits = ConceptLimits.of(settings.limits)
-        self._erased: dict[str, int] = {}
+        self._erased: OrderedDict[str, int] = OrderedDict()
         """How often people deleted everything in this run: what was begun before that is not kept."""
 
     @property
@@ -272,10 +274,12 @@ class Assistant:
         if (update := handling()) is not None:
             await update.inbox.forget(accounts, update.arrived)
         for account in accounts:
-            self._erased[account] = self._erased.get(account, 0) + 1
+            self._erased[account] = self._erased.pop(account, 0) + 1
             self._indexes.drop(account)
             self._visibility.drop(account)
             self._conversations.erase(account)
+        while len(self._erased) > _ERASED:  # far more than can do so while one photo is looked at
+            self._erased.popitem(last=False)
         forget_names()
         for concept in known:  # other people's conversations may have met them in a group
             self._conversations.forget_concept(concept.id)

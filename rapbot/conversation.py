@@ -69,16 +69,21 @@ class Conversations:
         self._contexts.move_to_end((chat_id, actor_id))
         while len(self._contexts) > _CONTEXTS:
             self._contexts.popitem(last=False)
+        return context
+
+    def show(self, context: ChatContext, photo: bytes) -> None:
+        """`photo` is the last one of this context; of too many, those shown longest ago go."""
+        context.photo = photo
         holding = [known for known in self._contexts.values() if known.photo is not None]
         for oldest in holding[: -self._photos]:
             oldest.photo = None
-        return context
 
     def add_turn(self, context: ChatContext, turn: Turn) -> None:
         context.turns = (*context.turns, turn)[-self._turns :] if self._turns else ()
 
     def keep_answer(self, answer_id: str, actor_id: str, chat: Chat, photo: bytes, scene: Scene) -> None:
         self._answers[answer_id] = AnswerRecord(actor_id, chat, photo, scene, time.monotonic())
+        self._answers.move_to_end(answer_id)
         while len(self._answers) > self._photos:
             self._answers.popitem(last=False)
 
@@ -115,8 +120,9 @@ class Conversations:
         self._answers = OrderedDict((k, v) for k, v in self._answers.items() if v.chat.id != chat_id)
 
     def _expire(self) -> None:
+        """Both lie in the order in which they were touched: only what goes is looked at, however many there are."""
         oldest = time.monotonic() - self._lifetime
-        for pair in [pair for pair, context in self._contexts.items() if context.touched < oldest]:
-            del self._contexts[pair]
-        for key in [key for key, record in self._answers.items() if record.touched < oldest]:
-            del self._answers[key]
+        while self._contexts and next(iter(self._contexts.values())).touched < oldest:
+            self._contexts.popitem(last=False)
+        while self._answers and next(iter(self._answers.values())).touched < oldest:
+            self._answers.popitem(last=False)

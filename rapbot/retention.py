@@ -49,7 +49,7 @@ class Retention:
         self._senders: dict[str, Send] = {}
         self._noted: OrderedDict[str, float] = OrderedDict()
         """When the visit of each person was written last: once a day is enough."""
-        self._owed: dict[str, str] = {}
+        self._owed: OrderedDict[str, str] = OrderedDict()
         """What those are told who could not be warned, once they write in private."""
 
     @contextmanager
@@ -78,6 +78,8 @@ class Retention:
                 self._noted.popitem(last=False)
             if before is not None and before.warned_at is not None and not before.told:
                 self._owed[actor.id] = self._late_words(before)
+                while len(self._owed) > _REMEMBERED:
+                    self._owed.popitem(last=False)
         return self._owed.get(actor.id, "") if chat.kind is ChatKind.PRIVATE else ""
 
     def told(self, actor: Actor) -> None:

@@ -6,7 +6,7 @@ A person has tens to hundreds of concepts, so a flat index is right: about 0.1 m
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rapbot.concepts.bounded import Bounded
 from rapbot.concepts.faiss_bytes import write_flat_index
 from rapbot.concepts.store import Collection, ConceptStore, KeyTable
 from rapbot.concepts.visible import Card, FaceRow, IndexRow, VisibleConcepts
@@ -113,22 +114,38 @@ class OwnerIndex:
     collection: Collection
     visible: VisibleConcepts
 
+    @property
+    def size(self) -> int:
+        """Bytes in memory, roughly."""
+        tables = sum(len(table.index) + _ROW * len(table.rows) for table in self.collection.tables)
+        return tables + size_of(self.visible) - len(self.visible.index)  # its index is one of the tables'
+
+
+def size_of(visible: VisibleConcepts) -> int:
+    """Bytes in memory, roughly."""
+    words = sum(len(card.info) + _CARD for card in visible.cards)
+    return len(visible.index) + _ROW * len(visible.rows) + words + sum(len(face.key) + _ROW for face in visible.faces)
+
+
+_ROW, _CARD = 150, 1000
+"""Bytes of a row of a table, and of a card with what its concept is made of."""
+
 
 class IndexCache:
-    """The indexes of the people who were here last; every `get` asks the store whether they are still right."""
+    """The indexes of the people who were here last; every `get` asks the store whether they are still right.
 
-    def __init__(self, store: ConceptStore, capacity: int = 64) -> None:
+    However many people there are and whatever they taught, they take at most `most_bytes` (or what one person takes).
+    """
+
+    def __init__(self, store: ConceptStore, capacity: int = 64, most_bytes: int = 64_000_000) -> None:
         self._store = store
-        self._capacity = capacity
-        self._recent: OrderedDict[str, OwnerIndex] = OrderedDict()
+        self._recent: Bounded[str, OwnerIndex] = Bounded(capacity, most_bytes)
 
     async def get(self, owner: str) -> OwnerIndex:
         """Raises StoreError. One small query when nothing changed; `benchmarks/store_speed.py` measures it."""
         known = self._recent.get(owner)
         collection = await self._store.read(owner, known.collection.revision if known else None)
         if known and collection is None:
-            if owner in self._recent:
-                self._recent.move_to_end(owner)
             return known
         assert collection is not None  # the store was asked for everything
         fresh = OwnerIndex(collection, await asyncio.to_thread(visible_concepts, [Share(collection)]))
@@ -137,13 +154,10 @@ class IndexCache:
 
     def drop(self, owner: str) -> None:
         """Forget what is cached of `owner` at once; the next `get` reads the store."""
-        self._recent.pop(owner, None)
+        self._recent.drop(owner)
 
     def _keep(self, owner: str, fresh: OwnerIndex) -> None:
         other = self._recent.get(owner)
         # Two requests may have read at the same time: the later state stays.
         if other is None or other.collection.revision <= fresh.collection.revision:
-            self._recent[owner] = fresh
-        self._recent.move_to_end(owner)
-        while len(self._recent) > self._capacity:
-            self._recent.popitem(last=False)
+            self._recent.put(owner, fresh, fresh.size)

@@ -7,12 +7,12 @@ it is and two people's Lala are two.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from rapbot.concepts.bounded import Bounded
 from rapbot.concepts.concept import fold_name
-from rapbot.concepts.index import IndexCache, OwnerIndex, Share, visible_concepts
+from rapbot.concepts.index import IndexCache, OwnerIndex, Share, size_of, visible_concepts
 from rapbot.concepts.places import PlaceStore, SharedConcept
 from rapbot.concepts.visible import Card, VisibleConcepts
 from rapbot.messages import Actor, Chat, ChatKind
@@ -42,13 +42,19 @@ class Sight:
 class Visibility:
     """Asks the store at every message, so what was unshared or forgotten is gone at once."""
 
-    def __init__(self, indexes: IndexCache, places: PlaceStore, people: str = "shared", capacity: int = 64) -> None:
-        """`people`: `Settings.people`."""
+    def __init__(
+        self,
+        indexes: IndexCache,
+        places: PlaceStore,
+        people: str = "shared",
+        capacity: int = 64,
+        most_bytes: int = 64_000_000,
+    ) -> None:
+        """`people`: `Settings.people`; `most_bytes`: of what is kept of groups."""
         self._people = people
         self._indexes = indexes
         self._places = places
-        self._capacity = capacity
-        self._recent: OrderedDict[tuple[str, str], tuple[object, Sight]] = OrderedDict()
+        self._recent: Bounded[tuple[str, str], tuple[object, Sight]] = Bounded(capacity, most_bytes)
 
     async def of(self, actor: Actor, chat: Chat) -> Sight:
         """Raises StoreError."""
@@ -72,13 +78,10 @@ class Visibility:
         key = (actor.id, chat.id)
         known = self._recent.get(key)
         if known is not None and known[0] == state:
-            self._recent.move_to_end(key)
             return known[1]
         sight = await asyncio.to_thread(_combine, own, others, shared)
         sight = replace(sight, visible=self._faces(sight.visible, mine, unwanted))
-        self._recent[key] = (state, sight)
-        while len(self._recent) > self._capacity:
-            self._recent.popitem(last=False)
+        self._recent.put(key, (state, sight), size_of(sight.visible) + own.size)
         return sight
 
     def _faces(self, visible: VisibleConcepts, mine: set[int], unwanted: tuple[bytes, ...]) -> VisibleConcepts:
@@ -92,9 +95,11 @@ class Visibility:
 
     def drop(self, person: str) -> None:
         """Nothing of this person stays in memory: they changed or deleted something."""
-        for key, (_, sight) in list(self._recent.items()):
-            if key[0] == person or any(card.owner_name is not None for card in sight.visible.cards):
-                del self._recent[key]
+
+        def shows(key: tuple[str, str], kept: tuple[object, Sight]) -> bool:
+            return key[0] == person or any(card.owner_name is not None for card in kept[1].visible.cards)
+
+        self._recent.drop_where(shows)
 
 
 def _combine(own: OwnerIndex, others: dict[str, OwnerIndex], shared: Sequence[SharedConcept]) -> Sight:

@@ -11,8 +11,9 @@ goes first. Alone, or among heavy people only, nobody is held back.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable
+from itertools import islice
 
 WINDOW_S = 300.0
 MUCH_S = 30.0
@@ -27,18 +28,27 @@ LONGEST_WAIT_S = 120.0
 
 
 class Fairness:
-    """What each person had of the worker lately. All times are seconds on one clock that never goes back."""
+    """What each person had of the worker lately. All times are seconds on one clock that never goes back.
+
+    It is asked several times for each job, so nothing here looks at everybody who was there.
+    """
 
     def __init__(self) -> None:
-        self._had: dict[str, deque[tuple[float, float]]] = {}
-        """(when it ended, how long it took) of each job."""
+        self._had: OrderedDict[str, deque[tuple[float, float]]] = OrderedDict()
+        """(when it ended, how long it took) of each job; whose last one ended longest ago comes first."""
+        self._many: set[str] = set()
+        """Who had more jobs than an album: nobody else can be heavy."""
         self._heavy: set[str] = set()
         self._rested_at = 0.0
         self._heavy_at = 0.0
 
     def had(self, person: str, seconds: float, now: float) -> None:
         """A job of this person has ended."""
-        self._had.setdefault(person, deque()).append((now, seconds))
+        jobs = self._had.setdefault(person, deque())
+        jobs.append((now, seconds))
+        self._had.move_to_end(person)
+        if len(jobs) > ALBUM:
+            self._many.add(person)
 
     def rest(self, seconds: float, now: float) -> None:
         """A job of a heavy person took so long."""
@@ -52,16 +62,21 @@ class Fairness:
     def heavy(self, waiting: Iterable[str], now: float) -> frozenset[str]:
         """Who of those here is held back; nobody unless somebody else is here too."""
         waiting = set(waiting)
-        here = self.here(waiting, now)
+        self._forget(now)
         lasting = self._heavy & waiting
-        self._heavy = lasting | {person for person in here - lasting if self._had_much(person, now)}
-        return frozenset(self._heavy) if here - self._heavy else frozenset()
+        self._heavy = lasting | {person for person in self._many - lasting if self._had_much(person, now)}
+        others = len(self._had) > len(self._had.keys() & self._heavy) or waiting - self._heavy
+        return frozenset(self._heavy) if others else frozenset()
 
-    def here(self, waiting: Iterable[str], now: float) -> set[str]:
-        """Who waits, or had a turn lately."""
-        for person in [person for person, jobs in self._had.items() if jobs[-1][0] < now - COMPANY_S]:
-            del self._had[person]
-        return {*waiting, *self._had}
+    def alone(self, waiting: Iterable[str], now: float) -> bool:
+        """Whether nobody waits, or had a turn lately, beside one person."""
+        self._forget(now)
+        return len({*waiting, *islice(self._had, 2)}) < 2
+
+    def _forget(self, now: float) -> None:
+        while self._had and next(iter(self._had.values()))[-1][0] < now - COMPANY_S:
+            person, _jobs = self._had.popitem(last=False)
+            self._many.discard(person)
 
     def rest_left(self, now: float) -> float:
         """Seconds until a heavy person's job may begin while nobody else waits."""
@@ -72,8 +87,10 @@ class Fairness:
         return now - max(since, self._heavy_at) >= LONGEST_WAIT_S
 
     def _had_much(self, person: str, now: float) -> bool:
-        jobs = self._had.get(person, deque())
+        jobs = self._had[person]
         while len(jobs) > 1 and jobs[0][0] < now - WINDOW_S:
             jobs.popleft()
+        if len(jobs) <= ALBUM:
+            self._many.discard(person)
         lately = [seconds for ended, seconds in jobs if ended >= now - WINDOW_S]
         return len(lately) > ALBUM and sum(lately) > MUCH_S

@@ -186,7 +186,7 @@ class JobQueue:
         if due is not None or (waits and len(waits) == len(self._lines)):
             return self._turns(1, [due or waits[0]]) if due or not self._fairness.rest_left(now) else []
         taken = self._turns(self._batch_size, [person for person in self._lines if person not in heavy])
-        if len(self._fairness.here(self._lines, now)) > 1:  # a batch takes longer the fuller it is: one of each
+        if not self._fairness.alone(self._lines, now):  # a batch takes longer the fuller it is: one of each
             return taken
         while self._lines and len(taken) < self._batch_size:
             taken += self._turns(1, list(self._lines))
