@@ -11,81 +11,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import multiprocessing
 import random
 import statistics
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
-from pathlib import Path
 
+from benchmarks.load_bot import Bot, started
 from tests.peers.discord import DiscordPeer
 from tests.peers.telegram import TelegramPeer
 from tests.pictures import cat_elsewhere_jpeg, cat_jpeg
-
-PROBE_S = 0.005
-
-
-@dataclass(slots=True)
-class Bot:
-    """What the process of the bot is told, and what it tells."""
-
-    telegram: tuple[str, str]
-    """(token, address)"""
-    discord: tuple[str, str, str]
-    """(token, address of the REST interface, of the gateway)"""
-    folder: str
-    lags: list[float] = field(default_factory=list)
-
-
-def run_bot(told: Bot, pipe: Connection) -> None:
-    """In its own process: the bot as `rapbot serve` runs it, and a probe of its event loop."""
-    asyncio.run(_bot(told, pipe))
-
-
-async def _bot(told: Bot, pipe: Connection) -> None:
-    import discord
-    import yarl
-    from pydantic import SecretStr
-
-    from adapters.discord import serve as serve_discord
-    from adapters.telegram import serve as serve_telegram
-    from rapbot.app import running, settle
-    from rapbot.config import DiscordSettings, Settings, TelegramSettings
-
-    discord.http.Route.BASE = told.discord[1]
-    discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(told.discord[2])
-    settings = Settings(
-        data_dir=Path(told.folder),
-        telegram=TelegramSettings(token=SecretStr(told.telegram[0]), api_url=told.telegram[1], grace_s=0),
-        discord=DiscordSettings(token=SecretStr(told.discord[0]), message_content=True, grace_s=0),
-    )
-    async with running(settings) as app:
-        await app.worker.ready()
-        settle()
-        ready: asyncio.Queue[str] = asyncio.Queue()
-        bots = [
-            asyncio.create_task(serve(app.assistant, settings, ready=ready.put_nowait))
-            for serve in (serve_telegram, serve_discord)
-        ]
-        for _ in bots:
-            await ready.get()
-        pipe.send("ready")
-        lags: list[tuple[float, float]] = []
-        while True:  # a call that comes later than asked: something held the loop, or the processors were taken
-            began, worked = time.perf_counter(), time.thread_time()
-            await asyncio.sleep(PROBE_S)
-            lags.append((time.perf_counter() - began - PROBE_S, time.thread_time() - worked))
-            if pipe.poll():
-                if pipe.recv() == "stop":
-                    break
-                pipe.send(lags)
-                lags = []
-        for bot in bots:
-            bot.cancel()
-        await asyncio.gather(*bots, return_exceptions=True)
 
 
 class Load:
@@ -191,18 +126,14 @@ async def measure(arguments: argparse.Namespace, folder: str) -> dict[str, float
             (telegram.token, telegram.address),
             (discord.token, discord.world.base + "/api/v10", str(discord.gateway.url)),
             folder,
+            keeps=False,
         )
-        here, there = multiprocessing.get_context("spawn").Pipe()
-        bot = multiprocessing.get_context("spawn").Process(target=run_bot, args=(told, there))
-        bot.start()
-        try:
-            await asyncio.to_thread(here.recv)
+        async with started(told) as bot:
             load = Load(telegram, discord)
 
             async def lags() -> tuple[list[float], list[float]]:
                 """Seconds by which the probe came late, and processor seconds of the loop in between."""
-                here.send("lags")
-                late, worked = zip(*await asyncio.to_thread(here.recv), strict=True)
+                late, worked = zip(*(await bot.told()).lags, strict=True)
                 return list(late), list(worked)
 
             await lags()
@@ -212,10 +143,6 @@ async def measure(arguments: argparse.Namespace, folder: str) -> dict[str, float
             await lags()
             sent = await load.mixed(arguments.seconds, arguments.rate)
             busy, worked = await lags()
-            here.send("stop")
-            await asyncio.to_thread(bot.join, 60)
-        finally:
-            bot.kill()
         telegram.violations.clear()
     return {
         "overhead_telegram_p50_s": overhead["telegram"],

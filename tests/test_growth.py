@@ -128,7 +128,7 @@ def test_the_memory_of_a_chat_is_found_as_quickly_among_many() -> None:
 
 def test_contexts_and_answers_end_with_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr(conversation.time, "monotonic", lambda: now)
+    monkeypatch.setattr("rapbot.conversation.time.monotonic", lambda: now)
     memory = Conversations(lifetime=10.0)
     early = memory.context("early", "me")
     now = 5.0

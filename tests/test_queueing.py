@@ -1,0 +1,92 @@
+"""The queue with which capacity is planned agrees with the textbooks, and with the real one."""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+
+import pytest
+
+from benchmarks.queueing import Service, Workers, highest_rate, most, poisson, predicted, waits
+
+ONE = {"text": 1.0}
+
+
+def mean_wait(rate: float, workers: Workers, *, exponential: bool) -> float:
+    """Seconds before service begins; a service takes 1 s on average."""
+    chance = random.Random(7)
+    taken: list[float] = []
+
+    def seconds(kinds: tuple[str, ...]) -> float:
+        taken.append(chance.expovariate(1.0) if exponential else 1.0)
+        return taken[-1]
+
+    whole = [one for _kind, one in waits(poisson(rate, ONE, 40_000, chance), seconds, workers)]
+    return statistics.mean(whole) - statistics.mean(taken)
+
+
+@pytest.mark.parametrize("load", [0.3, 0.6, 0.8])
+def test_one_worker_is_the_queue_of_pollaczek_and_khinchine(load: float) -> None:
+    alone = Workers(1, batch=1)
+    assert mean_wait(load, alone, exponential=False) == pytest.approx(load / (2 * (1 - load)), rel=0.1)
+    assert mean_wait(load, alone, exponential=True) == pytest.approx(load / (1 - load), rel=0.1)
+
+
+@pytest.mark.parametrize(("load", "count"), [(0.5, 2), (0.8, 4)])
+def test_several_workers_are_the_queue_of_erlang(load: float, count: int) -> None:
+    offered = load * count
+    last = offered**count / math.factorial(count) / (1 - load)
+    delayed = last / (sum(offered**n / math.factorial(n) for n in range(count)) + last)
+    expected = delayed / (count * (1 - load))
+    assert mean_wait(offered, Workers(count, batch=1), exponential=True) == pytest.approx(expected, rel=0.1)
+
+
+def test_a_batch_takes_what_waits_and_a_free_worker_waits_for_company() -> None:
+    sizes: list[int] = []
+
+    def seconds(kinds: tuple[str, ...]) -> float:
+        sizes.append(len(kinds))
+        return 1.0
+
+    arrivals = [(at, "text") for at in (0.0, 0.05, 0.2, 0.3, 0.4, 0.5, 0.6, 5.0)]
+    told = [round(one, 2) for _kind, one in waits(arrivals, seconds, Workers(1, batch=4, wait=0.1))]
+    assert sizes == [2, 4, 1, 1]
+    assert told == [1.1, 1.05, 1.9, 1.8, 1.7, 1.6, 2.5, 1.1]
+
+
+def test_what_a_batch_takes_is_found_again() -> None:
+    chance = random.Random(3)
+    true = Service(0.04, {"photo": 0.2, "text": 0.05})
+    batches = [
+        (kinds, true.mean(kinds) * chance.uniform(0.9, 1.1))
+        for kinds in (tuple(chance.choices(["photo", "text"], k=chance.randint(1, 4))) for _ in range(200))
+    ]
+    found = Service.fitted(batches)
+    assert found.base == pytest.approx(0.04, rel=0.2)
+    assert found.each == pytest.approx(true.each, rel=0.05)
+    assert 0.88 < min(found.chances) < max(found.chances) < 1.12
+
+
+def test_times_are_never_negative() -> None:
+    """Larger batches that take less than twice a single one could make a single message cost less than nothing."""
+    found = Service.fitted([(("text",), 1.0), (("text",) * 4, 0.9), (("photo", "text"), 1.1)])
+    assert found.base >= 0
+    assert min(found.each.values()) >= 0
+
+
+def test_more_workers_serve_more_people_and_never_more_than_they_get_done() -> None:
+    service, mix = Service(0.1, {"photo": 0.3, "text": 0.1}), {"photo": 3.0, "text": 4.0}
+    rates = [highest_rate(service, mix, Workers(count), within=2.0, count=1500) for count in (1, 2, 4)]
+    assert 0 < rates[0] < most(service, mix, Workers(1))
+    assert 2 * rates[0] <= rates[1] < rates[2] < most(service, mix, Workers(4))
+    assert highest_rate(service, mix, Workers(1), within=0.2, count=2000) == 0.0  # no photo is that quick
+
+
+def test_waiting_grows_without_end_where_more_comes_than_gets_done() -> None:
+    service, workers = Service(0.1, {"text": 0.1}), Workers(1)
+    full = most(service, ONE, workers)
+    calm, busy = (
+        statistics.mean(one for _k, one in predicted(rate, service, ONE, workers)) for rate in (0.3 * full, 2 * full)
+    )
+    assert busy > 100 * calm
