@@ -34,7 +34,7 @@ from rapbot.app import App, running
 from rapbot.concepts.concept import ConceptLimits, NewAvatar
 from rapbot.concepts.index import ConceptIndex, IndexCache
 from rapbot.concepts.sqlite import SqliteConceptStore
-from rapbot.concepts.store import Edit, Remember
+from rapbot.concepts.store import ConceptStore, Edit, Remember
 from rapbot.config import Settings
 from rapbot.errors import RapbotError
 from rapbot.inference.job import Answer, Job
@@ -121,8 +121,9 @@ def person_of(number: int) -> str:
     return f"telegram:{number}"
 
 
-async def fill(store: SqliteConceptStore, owners: range, dimensions: int, photo_bytes: int) -> None:
+async def fill(store: ConceptStore, owners: range, dimensions: int, photo_bytes: int) -> None:
     """One concept each. Durability costs a flush a change, and is not what is measured here."""
+    assert isinstance(store, SqliteConceptStore)
     chance = np.random.default_rng(owners.start)
     await store._writer.execute("PRAGMA synchronous = OFF")
     for number in owners:
@@ -141,7 +142,7 @@ async def median_ms(work: Callable[[], Awaitable[object]], times: int = REPEAT) 
     return 1000 * statistics.median(taken)
 
 
-async def times_at(store: SqliteConceptStore, owners: int, dimensions: int) -> dict[str, float]:
+async def times_at(store: ConceptStore, owners: int, dimensions: int) -> dict[str, float]:
     """Median milliseconds; other people each time, so that nothing of them is in memory."""
     chance = random.Random(owners)
     cache = IndexCache(store, capacity=1)
