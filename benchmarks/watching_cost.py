@@ -30,7 +30,7 @@ from rapbot.logs import configure_logs
 from rapbot.messages import Actor, Chat, Photo, ProgressListener, Request
 from rapbot.metrics import Metrics, Now
 from rapbot.tracing import Traces
-from rapbot.watching import Watch, Watcher, trip, watched_by
+from rapbot.watching import Watch, Watcher, Worked, delivering, trip, watched_by, worked
 from tests.pictures import cat_elsewhere_jpeg, cat_jpeg
 
 _TRIPS = 200
@@ -131,6 +131,18 @@ async def trip_seconds(rounds: int) -> dict[str, float]:
     return {name: statistics.median(seconds) for name, seconds in taken.items()} | {"scrape": scrape}
 
 
+async def noting_seconds(count: int = 5000) -> float:
+    """Processor seconds of what every message pays, also where nobody watches: its number, and the times noted."""
+    job = Worked(task="caption", since=0.0, began=0.0, ended=1.0, batch=1, stages=_STAGES)
+    began = time.process_time()
+    for _ in range(count):
+        with trip("telegram:1"):
+            worked(job)
+            with delivering():
+                pass
+    return (time.process_time() - began) / count
+
+
 def _processor_seconds(pid: int) -> float:
     user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
     return (int(user) + int(system)) / 100
@@ -160,10 +172,12 @@ def main() -> None:
     options = parser.parse_args()
     configure_logs("warning")
     trips = asyncio.run(trip_seconds(options.rounds))
+    trips["noting"] = asyncio.run(noting_seconds())
     caption = asyncio.run(caption_seconds(options.captions))
     found = {f"{name}_ms": 1e3 * seconds for name, seconds in trips.items()} | {"caption_ms": 1e3 * caption}
-    for name in ("figures", "traces", "both"):
-        found[f"{name}_of_a_caption_percent"] = 100 * (trips[name] - trips["unwatched"]) / caption
+    costs = {name: trips[name] - trips["unwatched"] for name in ("figures", "traces", "both")}
+    for name, seconds in (costs | {"noting": trips["noting"]}).items():
+        found[f"{name}_of_a_caption_percent"] = 100 * seconds / caption
     print(json.dumps({name: round(value, 4) for name, value in found.items()}, indent=1))
 
 

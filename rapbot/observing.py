@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 _ADDRESSES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-_MISSING = "{what} needs more packages: pip install 'rapbot[scale]'. Or leave it out of the configuration."
+_MISSING = "{what} needs more packages: pip install -e '.[scale]'. Or leave it out of the configuration."
 
 
 class Observing:
@@ -78,7 +78,7 @@ def _traces(settings: Settings) -> tuple[Watcher | None, Callable[[], None] | No
     except ImportError as error:
         if settings.tracing.endpoint:
             raise ConfigError(_MISSING.format(what="[tracing]")) from error
-        _log.warning("no traces: pip install 'rapbot[scale]'")  # the variable may be meant for other programs
+        _log.warning("no traces: pip install -e '.[scale]'")  # the variable may be meant for other programs
         return None, None
     traces = Traces(settings.tracing)
     return traces, traces.close

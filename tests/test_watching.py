@@ -192,7 +192,7 @@ async def test_without_its_packages_it_says_what_to_install(
         monkeypatch.delitem(sys.modules, name, raising=False)
     for name in ("prometheus_client", "opentelemetry"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(ConfigError, match=r"rapbot\[scale\]"):
+    with pytest.raises(ConfigError, match=r"\.\[scale\]"):
         async with observing(Settings(**chosen), []):  # type: ignore[arg-type]
             pass
 
