@@ -5,19 +5,24 @@ No container engine runs here; what only that could show (that the images can be
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 import yaml
 
+from rapbot.concepts.postgres import PostgresConceptStore
 from rapbot.config import load_settings
+from tests.postgres import PostgresServer
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "docs" / "deploy"
@@ -141,6 +146,31 @@ def test_compose_gives_secrets_as_files_and_opens_nothing_to_the_network() -> No
     assert yaml.safe_load((DEPLOY / "prometheus.yaml").read_text())["scrape_configs"][0]["static_configs"] == [
         {"targets": ["rapbot:9464"]}
     ]
+
+
+async def test_the_database_gets_a_role_of_its_own_that_is_no_superuser(
+    postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    postgres_server.ensure_running()
+    role = f"bot{time.monotonic_ns()}"
+    secret = tmp_path / "password"
+    secret.write_text("it's a \\ password\n")
+    environment = {
+        "DATABASE_PASSWORD_FILE": str(secret),
+        "DATABASE_ROLE": role,
+        "PATH": f"{postgres_server.programs}:{os.environ['PATH']}",
+        "PGHOST": str(postgres_server.folder),
+    }
+    script = ["sh", str(DEPLOY / "postgres-init.sh")]
+    done = subprocess.run(script, env=environment, capture_output=True, text=True, check=False)  # noqa: ASYNC221
+    assert (done.returncode, done.stderr) == (0, "")
+    try:
+        with structlog.testing.capture_logs() as said:
+            async with PostgresConceptStore.open(postgres_server.url(role, role), "encoder") as store:
+                assert (await store.read("nobody")) is not None
+        assert not [line for line in said if line["event"] == "postgres.isolation_off"]
+    finally:
+        await postgres_server.administer(f"DROP DATABASE {role} WITH (FORCE)", f"DROP ROLE {role}")
 
 
 def test_kubernetes_asks_the_paths_that_there_are() -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from rapbot.app import running
+from rapbot.concepts.postgres import PostgresConceptStore
 from rapbot.concepts.sqlite_inbox import SqliteInbox
 from rapbot.config import MetricsSettings, Settings
 from rapbot.errors import ConfigError, WeightsError
 from rapbot.health import Parts, answering
 from rapbot.metrics import Metrics
+from tests.postgres import PostgresServer
 
 
 class Asleep:
@@ -56,6 +59,23 @@ async def test_a_damaged_database_is_told_and_the_program_lives(tmp_path: Path) 
                 assert (await response.text()).endswith("# EOF\n")
             async with client.get(f"{address}/") as response:
                 assert response.status == 404
+
+
+async def test_a_database_server_that_went_away_is_told_until_it_is_back(
+    postgres_server: PostgresServer, postgres_url: str, tmp_path: Path
+) -> None:
+    async with (
+        running(Settings(data_dir=tmp_path), models=False) as app,
+        PostgresConceptStore.open(postgres_url, "encoder") as store,
+    ):
+        parts = Parts(store, app.queue, Awake(), {})
+        assert await parts.troubles() == {}
+        postgres_server.crash()
+        assert await parts.troubles() == {"database": "not reached"}
+        postgres_server.start()
+        async with asyncio.timeout(60):
+            while await parts.troubles():
+                pass
 
 
 async def test_each_part_that_is_away_is_named_and_the_worker_is_woken(tmp_path: Path) -> None:
