@@ -32,6 +32,8 @@ _PATH = "/v1/traces"
 _PATIENCE = 3
 """Seconds for one delivery, repetitions included: the end of the program waits for the last one."""
 _TIMEOUTS = ("OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT")
+_SECRET = 8
+"""Characters: a shorter value is the name of something, and would be cut out of half the log."""
 _HEADERS = ("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS")
 
 
@@ -41,7 +43,9 @@ class Traces:
     def __init__(self, settings: TracingSettings) -> None:
         for name in _HEADERS:
             for pair in os.environ.get(name, "").split(","):
-                hide(unquote(pair.partition("=")[2].strip()))
+                value = unquote(pair.partition("=")[2].strip())
+                if len(value) >= _SECRET:
+                    hide(value)
         self._words = _KindOnly()
         logger = logging.getLogger("opentelemetry")
         logger.addHandler(self._words)

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -46,6 +46,14 @@ def told() -> Iterator[list[Event]]:
     events: list[Event] = []
     with watched_by(Watch((events.append,))):
         yield events
+
+
+@pytest.fixture
+def logs() -> Iterator[Callable[..., None]]:
+    """`configure_logs`, for one test."""
+    before = structlog.get_config()
+    yield configure_logs
+    structlog.configure(**before)
 
 
 async def test_of_each_job_is_told_what_it_waited_and_with_how_many_it_ran(told: list[Event]) -> None:
@@ -197,24 +205,28 @@ async def test_without_its_packages_it_says_what_to_install(
             pass
 
 
-async def test_a_collector_that_is_away_costs_a_line_and_nothing_more(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_collector_that_is_away_costs_a_line_and_nothing_more(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, logs: Callable[..., None]
+) -> None:
+    logs("info")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=17,authorization=Bearer%20zyxmark-of-the-collector")
     settings = Settings(tracing=TracingSettings(endpoint="http://127.0.0.1:9"))
     async with asyncio.timeout(30), observing(settings, []):
         with trip("telegram:1"), delivering():
-            pass
+            get_logger("x").warning("17 houses", key="Bearer zyxmark-of-the-collector")
     said = "".join(capsys.readouterr())
     assert "Traceback" not in said
+    assert "17 houses" in said
+    assert "zyxmark" not in said
     assert logging.getLogger("opentelemetry").handlers == []
 
 
-async def test_lines_for_programs_are_json_and_carry_the_number(capsys: pytest.CaptureFixture[str]) -> None:
-    before = structlog.get_config()
-    try:
-        configure_logs("info", "json")
-        with trip("page"):
-            number_here = number()
-            get_logger("x").info("something", count=3)
-    finally:
-        structlog.configure(**before)
+async def test_lines_for_programs_are_json_and_carry_the_number(
+    capsys: pytest.CaptureFixture[str], logs: Callable[..., None]
+) -> None:
+    logs("info", "json")
+    with trip("page"):
+        number_here = number()
+        get_logger("x").info("something", count=3)
     line = json.loads(capsys.readouterr().err.splitlines()[0])
     assert (line["event"], line["count"], line["level"], line["request"]) == ("something", 3, "info", number_here)
