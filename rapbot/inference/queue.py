@@ -64,18 +64,24 @@ class JobQueue:
         size: int = 200,
         per_person: int = 20,
         per_chat: int = 60,
+        lanes: int = 1,
     ) -> None:
-        """`batch_wait` seconds: how long a batch that is not full waits for company."""
+        """`batch_wait` seconds: how long a batch that is not full waits for company. `lanes`: batches run at once."""
         self._runner = runner
         self._batch_size = batch_size
         self._batch_wait = batch_wait
         self._size = size
         self._per_person = per_person
         self._per_chat = per_chat
+        self._lanes = lanes
         self._lines: OrderedDict[str, deque[_Waiting]] = OrderedDict()
         self._arrived = asyncio.Event()
         self._fairness = Fairness()
         self._server: asyncio.Task[None] | None = None
+        self._out: set[asyncio.Task[None]] = set()
+        """The batches that run."""
+        self._heavy_out = False
+        """Whether one of them is of somebody who is held back."""
         self._served = False
 
     async def __aenter__(self) -> JobQueue:
@@ -84,9 +90,10 @@ class JobQueue:
 
     async def __aexit__(self, *_exc: object) -> None:
         if self._server is not None:
-            self._server.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._server
+            ending = {self._server, *self._out}
+            for task in ending:
+                task.cancel()
+            await asyncio.gather(*ending, return_exceptions=True)
         for waiting in self._all():
             _fail(waiting, InferenceError(_("rapbot is stopping; please send that again later.")))
         self._lines.clear()
@@ -181,6 +188,8 @@ class JobQueue:
         """The next batch; empty where only heavy people wait and the worker rests for others."""
         now, heavy = asyncio.get_running_loop().time(), self._heavy()
         waits = [person for person in self._lines if person in heavy]
+        if self._heavy_out:  # one at a time, however many batches may run
+            return self._turns(self._batch_size, [person for person in self._lines if person not in heavy])
         heads = {person: self._lines[person][0] for person in waits}
         due = next((one for one in waits if heads[one].kept or self._fairness.overdue(heads[one].since, now)), None)
         if due is not None or (waits and len(waits) == len(self._lines)):
@@ -226,19 +235,33 @@ class JobQueue:
             if self._batch_size > 1 and len(self) < self._batch_size:
                 await asyncio.sleep(self._batch_wait)
             while self._lines:
-                if batch := self._take():
+                if len(self._out) >= self._lanes:
+                    await asyncio.wait(self._out, return_when=asyncio.FIRST_COMPLETED)
+                elif batch := self._take():
                     self._tell_positions()
-                    await self._run(batch)
-                    continue
-                with contextlib.suppress(TimeoutError):  # somebody else may come meanwhile
-                    async with asyncio.timeout(self._fairness.rest_left(asyncio.get_running_loop().time())):
-                        await self._arrived.wait()
-                self._arrived.clear()
+                    self._begin(batch)
+                else:
+                    await self._rested()
 
-    async def _run(self, batch: list[_Waiting]) -> None:
-        loop = asyncio.get_running_loop()
-        began, heavy = loop.time(), self._heavy()
+    async def _rested(self) -> None:
+        """Until a heavy person's job may begin, or somebody else comes meanwhile."""
+        rest = None if self._heavy_out else self._fairness.rest_left(asyncio.get_running_loop().time())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(rest):
+                await self._arrived.wait()
+        self._arrived.clear()
+
+    def _begin(self, batch: list[_Waiting]) -> None:
+        heavy = self._heavy()
         held_back = any(waiting.job.person in heavy for waiting in batch)
+        self._heavy_out |= held_back
+        task = asyncio.create_task(self._run(batch, held_back), name="batch")
+        self._out.add(task)
+        task.add_done_callback(self._out.discard)
+
+    async def _run(self, batch: list[_Waiting], held_back: bool) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         tell(Batch(len(batch)))
         for waiting in batch:
             waiting.running, waiting.began, waiting.batch = True, began, len(batch)
@@ -248,8 +271,10 @@ class JobQueue:
             self._fairness.had(waiting.job.person, (now - began) / len(batch), now)
         if held_back:
             self._fairness.rest(now - began, now)
+            self._heavy_out = False
+            self._arrived.set()  # the next of theirs may begin to rest
         else:
-            self._fairness.go_on_resting(now - began)
+            self._fairness.go_on_resting((now - began) / self._lanes)
 
     async def _run_now(self, batch: list[_Waiting]) -> None:
         listeners = {w.job.id: w.listener for w in batch if w.listener is not None}

@@ -11,9 +11,8 @@ import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rapbot.errors import RapbotError
 from rapbot.inference.job import Answer, Job, requests_of
@@ -62,23 +61,37 @@ class Warm:
     """Why the encoder that was configured before could not be loaded, where it should have been."""
 
 
+class Channel(Protocol):
+    """To the supervisor: how far jobs are; from it: the ids of jobs that nobody waits for any more."""
+
+    def send(self, message: tuple[tuple[str, ...], Stage, str], /) -> None: ...
+
+    def poll(self) -> bool: ...
+
+    def recv(self) -> Any: ...
+
+
 class NotWarm(Exception):
     """This process is younger than the caller thinks; warm it first."""
 
 
 _start: WorkerStart | None = None
-_progress: Connection | None = None
-"""To the parent: how far jobs are; from it: the ids of jobs that nobody waits for any more."""
+_progress: Channel | None = None
 _pipeline: RapPipeline | None = None
 _stopped: set[str] = set()
 _TEXT_EVERY = 0.25
 """Seconds between two messages about the text of a job: a person reads no faster, and the pipe is shared."""
 
 
-def initialise(start: WorkerStart, progress: Connection) -> None:
+def initialise(start: WorkerStart, progress: Channel) -> None:
     """First thing in a new worker process; loads nothing, so that a failure to load is an ordinary answer of `warm`."""
-    global _start, _progress
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    attach(start, progress)
+
+
+def attach(start: WorkerStart, progress: Channel) -> None:
+    """Tell this process what to load and whom to report to."""
+    global _start, _progress
     _start, _progress = start, progress
     configure_logs(start.log_level, start.log_format)
     hide(start.profile.generator.key)

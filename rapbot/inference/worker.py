@@ -9,10 +9,8 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
-import re
 import signal
 import threading
-import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
 from concurrent.futures.process import BrokenProcessPool
@@ -23,10 +21,9 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from rapbot import errors
-from rapbot.errors import InferenceError, JobTimeout, RapbotError, WorkerDied
-from rapbot.i18n import mark
-from rapbot.inference.job import Answer, Job, requests_of
+from rapbot.errors import InferenceError, RapbotError, WorkerDied
+from rapbot.inference.job import Answer, Job
+from rapbot.inference.retrying import BROKEN, DIED, error_of, frames, run_twice, too_late
 from rapbot.inference.serving import (
     Failure,
     NotWarm,
@@ -46,8 +43,6 @@ log = get_logger("rapbot.worker")
 
 _GRACE_S = 3.0
 """After the deadline, in which a process that hangs should have been ended by the pool."""
-_FRAME = re.compile(r'File "[^"]*?([\w.-]+\.py)", line (\d+), in (\w+)')
-_DIED = mark("My model process stopped twice on this message, so I gave up on it. Please try another photo.")
 
 
 class _TaskLost(Exception):
@@ -123,7 +118,7 @@ class Worker:
         """One answer or error per job, in order; never raises for what a job or the process did."""
         self._listeners.update(listeners)
         try:
-            return await self._run_twice(jobs)
+            return await run_twice(self._attempt, jobs, log)
         finally:
             for job in jobs:
                 self._listeners.pop(job.id, None)
@@ -142,7 +137,7 @@ class Worker:
                     continue
                 if isinstance(result, Failure):
                     self._failures += 1
-                    raise _error(result)
+                    raise error_of(result)
                 self._warm = result
                 log.info("worker.ready", pid=result.pid, seconds=round(result.seconds, 2))
             return self._warm
@@ -157,22 +152,7 @@ class Worker:
         with suppress(RapbotError):  # the first request meets the same error and tells it
             await self.ready()
 
-    async def _run_twice(self, jobs: Sequence[Job]) -> list[Answer | RapbotError]:
-        try:
-            return await self._attempt(jobs)
-        except (WorkerDied, JobTimeout) as lost:
-            log.warning("worker.lost", requests=requests_of(jobs), reason=type(lost).__name__)
-        except RapbotError as error:
-            return [error for _ in jobs]
-        results: list[Answer | RapbotError] = []
-        for job in jobs:
-            try:
-                results += await self._attempt([job])
-            except RapbotError as error:
-                results.append(error)
-        return results
-
-    async def _attempt(self, jobs: Sequence[Job]) -> list[Answer | RapbotError]:
+    async def _attempt(self, jobs: Sequence[Job], _alone: bool) -> list[Answer | RapbotError]:
         while True:
             await self.ready()
             try:
@@ -181,7 +161,7 @@ class Worker:
                 self._warm = None
                 continue
             self._failures = 0
-            return [_error(item) if isinstance(item, Failure) else item for item in raw]
+            return [error_of(item) if isinstance(item, Failure) else item for item in raw]
 
     async def _schedule(self, function: Callable[..., Any], args: tuple[Any, ...], deadline: float) -> Any:
         try:
@@ -193,18 +173,16 @@ class Worker:
         except BrokenProcessPool as error:  # pebble gives a pool up whose only process died between two tasks
             self._lost()
             self._pool = self._new_pool()
-            raise WorkerDied(_DIED) from error
+            raise WorkerDied(DIED) from error
         except (TimeoutError, FutureTimeout) as error:
             self._lost()
-            raise JobTimeout(
-                f"That took longer than {deadline:.0f} seconds, so I stopped. Please try a smaller photo."
-            ) from error
+            raise too_late(deadline) from error
         except (ProcessExpired, _TaskLost) as error:
             self._lost()
-            raise WorkerDied(_DIED) from error
+            raise WorkerDied(DIED) from error
         except Exception as error:
-            log.error("worker.bug", error=type(error).__name__, frames=_frames(error))
-            raise InferenceError(mark("Something broke inside me while I looked at that. Sorry!")) from error
+            log.error("worker.bug", error=type(error).__name__, frames=frames(error))
+            raise InferenceError(BROKEN) from error
 
     async def _result(self, function: Callable[..., Any], args: tuple[Any, ...], deadline: float) -> Any:
         """What the process gives back; where pebble would wait for ever, it is not waited for.
@@ -259,7 +237,7 @@ class Worker:
         await self.ready()
         result = await self._schedule(swap, (tuple(adapters),), self._start_deadline)
         if isinstance(result, Failure):
-            raise _error(result)
+            raise error_of(result)
         generator = replace(self._start.profile.generator, adapters=tuple(adapters))
         profile = replace(self._start.profile, generator=generator)
         self._start = replace(self._start, profile=profile)  # a process started later loads them too
@@ -287,16 +265,3 @@ def _progress_reader(
                 loop.call_soon_threadsafe(tell, *message)
 
     return read
-
-
-def _frames(error: BaseException) -> list[str]:
-    """Where it happened, also inside the worker: file, line and function, without any value of a variable."""
-    told = str(error.__cause__ or "") + "".join(traceback.format_tb(error.__traceback__))
-    return [":".join(found) for found in _FRAME.findall(told)[-6:]]
-
-
-def _error(failure: Failure) -> RapbotError:
-    kind = getattr(errors, failure.kind, InferenceError)
-    error = kind.__new__(kind)
-    RapbotError.__init__(error, failure.sentence)
-    return error if isinstance(error, RapbotError) else InferenceError(failure.sentence)
