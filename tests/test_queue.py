@@ -214,3 +214,52 @@ async def test_a_running_job_that_nobody_waits_for_is_stopped_and_a_waiting_one_
         runner.gate.set()
         await queue.submit(job("next"))
     assert runner.batches == [["running"], ["next"]]
+
+
+class Counting:
+    """A runner on which a batch takes a second; the most batches that ran at once, of all and of one person."""
+
+    awake = True
+
+    def __init__(self) -> None:
+        self.out: list[str] = []
+        self.most: dict[str, int] = {}
+
+    async def run(self, jobs: Sequence[Job], listeners: dict[str, ProgressListener]) -> list[Answer | RapbotError]:
+        people = {job.person for job in jobs}
+        self.out += ["all", *people]
+        for name in ("all", *people):
+            self.most[name] = max(self.most.get(name, 0), self.out.count(name))
+        await asyncio.sleep(1.0)
+        for name in ("all", *people):
+            self.out.remove(name)
+        return [Answer(job.id) for job in jobs]
+
+    def stop(self, job_id: str) -> None:
+        raise AssertionError("nobody changes their mind here")
+
+
+def test_as_many_batches_run_at_once_as_there_are_lanes() -> None:
+    async def three_lanes() -> tuple[float, Counting]:
+        runner = Counting()
+        async with JobQueue(runner, batch_size=2, batch_wait=0, lanes=3) as queue:
+            await asyncio.gather(*(queue.submit(job(f"j{n}", f"p{n}")) for n in range(12)))
+            return asyncio.get_running_loop().time(), runner
+
+    ended, runner = run(three_lanes())
+    assert ended == pytest.approx(2.0, abs=0.1)  # twelve in pairs, three pairs at once
+    assert runner.most["all"] == 3
+
+
+def test_of_whoever_is_held_back_one_job_runs_however_many_lanes_there_are() -> None:
+    async def flood() -> Counting:
+        runner = Counting()
+        async with JobQueue(runner, batch_size=1, batch_wait=0, per_person=200, lanes=4) as queue:
+            ann = asyncio.create_task(queue.submit(job("hello", "ann")))
+            await asyncio.gather(*(queue.submit(job(f"first{n}", "flooder")) for n in range(60)))
+            await ann
+            runner.most.clear()  # heavy from here on, and ann may come again at any moment
+            await asyncio.gather(*(queue.submit(job(f"more{n}", "flooder")) for n in range(20)))
+            return runner
+
+    assert run(flood()).most["flooder"] == 1
