@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -66,6 +67,61 @@ def restore(
         )
     if done.former is not None:
         typer.echo(f"The database before lies in {done.former}; delete it once you do not need it.")
+
+
+@cli.command("migrate-store")
+def migrate_store(
+    source: Annotated[str, typer.Argument(metavar="sqlite:FILE", help="The database to move.")],
+    destination: Annotated[
+        str, typer.Argument(metavar="postgres:URL", help="Where to; the password is that of [store].")
+    ],
+    among_others: Annotated[
+        bool, typer.Option("--among-others", help="Also where other people's memory lies already.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Move everything that people taught into a PostgreSQL database, and check it there. The file stays as it is.
+
+    rapbot must not be running. Can be repeated when it was interrupted: what is there already is only checked.
+    """
+    from rapbot.concepts.postgres_connection import PostgresDatabase
+    from rapbot.concepts.postgres_moving import Moved, move
+    from rapbot.concepts.postgres_sealing import agree
+    from rapbot.concepts.sealing import seal_of
+    from rapbot.config import postgres_address
+    from rapbot.progress import show_progress
+
+    settings = configured(log_level="warning")
+    file = Path(_after(source, "sqlite")).expanduser()
+    url = destination.removeprefix("postgres:") if destination.startswith("postgres:postgres") else destination
+    url, seal = postgres_address(url, "The destination"), seal_of(settings.encryption.secret())
+
+    async def work() -> Moved:
+        async with PostgresDatabase.open(url, settings.store.secret()) as database:
+            await agree(database, seal)
+            with show_progress("people") as told:
+                return await move(file, database, seal, among_others=among_others, told=told)
+
+    moved = asyncio.run(work())
+    if as_json:
+        typer.echo(json.dumps({"people": moved.people, "there_before": moved.present, "rows": moved.rows}))
+        return
+    typer.echo(
+        f"{moved.rows['concepts']} concepts of {moved.people} people are in the PostgreSQL database, checked"
+        f" ({moved.present} of them were there already). Name it in the configuration as store.url."
+    )
+    if moved.waiting:
+        typer.echo(
+            f"{moved.waiting} messages still wait in the inbox of the file: start the old program to answer them."
+        )
+
+
+def _after(given: str, scheme: str) -> str:
+    from rapbot.errors import ConfigError
+
+    if not given.startswith(f"{scheme}:") or given == f"{scheme}:":
+        raise ConfigError(f"The source is written {scheme}:FILE.")
+    return given.removeprefix(f"{scheme}:")
 
 
 @key_cli.command("new")

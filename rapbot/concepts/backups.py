@@ -98,7 +98,7 @@ def restore(backup: Path, database: Path, *, forgotten_too: bool = False) -> Res
     check(backup)
     if backup.resolve() == database.resolve():
         raise StoreError("That is the database itself: nothing to restore.")
-    healthy = database.is_file() and _alone(database)
+    healthy = database.is_file() and alone(database)
     with _written_whole(database) as part:
         shutil.copyfile(backup, part)
         gone = _forget_again(part, database) if healthy and not forgotten_too else 0
@@ -116,7 +116,7 @@ def _rows(database: sqlite3.Connection) -> dict[str, int]:
     return {name: int(database.execute(f"SELECT count(*) FROM {name}").fetchone()[0]) for name in _COUNTED}
 
 
-def _alone(database: Path) -> bool:
+def alone(database: Path) -> bool:
     """Whether the database can be read; its log is written back into it. Raises StoreError while others use it."""
     try:
         with closing(sqlite3.connect(database, timeout=0.5, isolation_level=None)) as opened:
