@@ -17,6 +17,7 @@ import numpy as np
 from rapbot.concepts.concept import ConceptLimits, Key
 from rapbot.concepts.postgres_connection import PostgresDatabase
 from rapbot.concepts.postgres_sealing import agree
+from rapbot.concepts.postgres_statements import PostgresStatements
 from rapbot.concepts.sealing import PLAIN, Seal
 from rapbot.concepts.sql import OWNER_OF, Row, Statements
 from rapbot.concepts.sql_changes import carry_out, note_applied
@@ -38,11 +39,12 @@ _LOOK_AT = f"SELECT no, revision, {_ALONE_WITH} FROM owners WHERE no = {OWNER_OF
 _TAKE = (
     f"WITH mine AS (SELECT no FROM owners WHERE no = {OWNER_OF} FOR UPDATE)"
     " UPDATE owners SET revision = nextval('revisions') FROM mine WHERE owners.no = mine.no"
-    f" RETURNING owners.no, revision, {_ALONE_WITH}"
+    f" RETURNING owners.no, revision, pg_current_xact_id()::text, {_ALONE_WITH}"
 )
 _MAKE_KNOWN = (
     "INSERT INTO owners (id, revision) VALUES (?, nextval('revisions'))"
-    f" ON CONFLICT (id) DO UPDATE SET revision = nextval('revisions') RETURNING no, revision, {_ALONE_WITH}"
+    " ON CONFLICT (id) DO UPDATE SET revision = nextval('revisions')"
+    f" RETURNING no, revision, pg_current_xact_id()::text, {_ALONE_WITH}"
 )
 
 
@@ -172,8 +174,8 @@ class PostgresConceptStore:
             await note_applied(db)
 
 
-async def _own(db: Statements, owner: str) -> tuple[int, int]:
+async def _own(db: PostgresStatements, owner: str) -> tuple[int, int]:
     """See `sql_changes.Own`."""
     found = await db.fetch(_TAKE, (owner,)) or await db.fetch(_MAKE_KNOWN, (owner,))
-    ((number, revision, _),) = found
+    ((number, revision, db.number, _),) = found
     return int(number), int(revision)

@@ -122,9 +122,13 @@ class PostgresDatabase:
         """All of it or nothing; READ COMMITTED. `alone`: while no other transaction of this kind runs."""
         async with AsyncExitStack() as held:
             with postgres_errors():
-                connection, number = await _patiently(lambda: self._begin(held, alone), self._patience)
+                lock = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
+                begin = f"BEGIN; SELECT {lock}({_CHANGES})"
+                connection = await _patiently(lambda: self._start(held, begin), self._patience)
+                db = PostgresStatements(connection)
                 try:
-                    yield PostgresStatements(connection)
+                    yield db
+                    number = db.number or await connection.fetchval("SELECT pg_current_xact_id_if_assigned()::text")
                 except BaseException:  # also when the waiting task was cancelled
                     await _roll_back(connection)
                     raise
@@ -148,7 +152,7 @@ class PostgresDatabase:
         return await _patiently(self._connect, self._patience)
 
     async def _start(self, held: AsyncExitStack, begin: str) -> Any:
-        """A connection with an open transaction; one that was lost while it was idle is replaced."""
+        """A connection with an open transaction, in one trip; one that was lost while it was idle is replaced."""
         with postgres_errors():
             connection = await self._pool.acquire(timeout=10.0)
             try:
@@ -159,20 +163,12 @@ class PostgresDatabase:
         held.push_async_callback(self._release, connection)
         return connection
 
-    async def _begin(self, held: AsyncExitStack, alone: bool) -> tuple[Any, str]:
-        """(connection, number of its transaction)."""
-        connection = await self._start(held, "BEGIN")
-        lock = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
-        with postgres_errors():
-            number = await connection.fetchval(f"SELECT pg_current_xact_id()::text FROM {lock}({_CHANGES})")
-        return connection, str(number)
-
-    async def _commit(self, connection: Any, number: str) -> None:
+    async def _commit(self, connection: Any, number: str | None) -> None:
         try:
             with postgres_errors():
                 await connection.execute("COMMIT")
         except Unreachable:
-            if not await self._committed(number):
+            if number is not None and not await self._committed(number):
                 raise
 
     async def _committed(self, number: str) -> bool:

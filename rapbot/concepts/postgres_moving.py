@@ -146,11 +146,13 @@ async def _agree_on_numbers(moving: Move, people: Sequence[Row], among_others: b
     """By how much the numbers grow: as an unfinished move did it, else by what the other side has used already."""
     used = dict(map(tuple, await moving.source.fetch("SELECT name, seq FROM sqlite_sequence")))
     mine = {number: person for number, person, _revision in people}
-    revision = (await moving.source.fetch("SELECT value FROM counters WHERE name = 'revision'"))[0][0]
+    revision = int((await moving.source.fetch("SELECT value FROM counters WHERE name = 'revision'"))[0][0])
 
     async def agree(db: PostgresStatements) -> tuple[Mapping[str, int], int]:
         there = dict(map(tuple, await db.fetch("SELECT no, id FROM owners")))
-        begun = dict(map(tuple, await db.fetch("SELECT name, value FROM counters WHERE name LIKE 'moved %'")))
+        begun: dict[str, int] = dict(
+            map(tuple, await db.fetch("SELECT name, value FROM counters WHERE name LIKE 'moved %'"))
+        )
         offsets = {table: int(begun.get(f"moved {table}", 0)) for table in _NUMBERED}
         begun_at = int(begun.get("moved revision", revision))
         ours = {number for number in there if mine.get(number - offsets["owners"]) == there[number]}

@@ -42,6 +42,8 @@ class PostgresStatements:
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
+        self.number: str | None = None
+        """Of the transaction, once somebody asked for it on the way."""
 
     async def fetch(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """The rows of a statement, as tuples."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -45,7 +45,8 @@ from rapbot.inbox import handling
 _APPLIED_KEPT_S = 7 * 86400.0
 """Longer than a message may wait in the inbox."""
 
-Own = Callable[[Statements, str], Awaitable[tuple[int, int]]]
+Db = TypeVar("Db", bound=Statements)
+Own = Callable[[Db, str], Awaitable[tuple[int, int]]]
 """(number, new revision) of a person, who is made known where they were not; nobody else changes them meanwhile."""
 
 
@@ -66,15 +67,14 @@ class Transaction:
     """Something was deleted for good: deleted rows must not survive in the bytes of the file."""
 
     async def own_concept(self, concept_id: int) -> Concept:
-        owned = await self.db.fetch("SELECT 1 FROM concepts WHERE id = ? AND owner_no = ?", (concept_id, self.owner_no))
-        concept = await read_concept(self.db, self.owner, concept_id, self.seal) if owned else None
+        concept = await read_concept(self.db, self.owner, self.owner_no, concept_id, self.seal)
         if concept is None:
             raise Gone(mark("concept"))
         self.concept_id = concept.id
         return concept
 
 
-async def carry_out(db: Statements, owner: str, change: Change, limits: ConceptLimits, seal: Seal, own: Own) -> Changed:
+async def carry_out(db: Db, owner: str, change: Change, limits: ConceptLimits, seal: Seal, own: Own[Db]) -> Changed:
     """`ConceptStore.write` in an open transaction, which the caller rolls back when this raises."""
     if isinstance(change, ReplaceKeys):
         # Nobody asked for this one, so a person who was erased meanwhile is not made known again.
@@ -89,7 +89,7 @@ async def carry_out(db: Statements, owner: str, change: Change, limits: ConceptL
     if transaction.leaves_traces:
         await db.execute(LEAVE_TRACES)
     about = transaction.concept_id
-    concept = None if about is None else await read_concept(db, owner, about, seal)
+    concept = None if about is None else await read_concept(db, owner, number, about, seal)
     await note_applied(db, about)
     return Changed(revision, concept, transaction.undone, tuple(transaction.avatar_ids))
 
@@ -343,16 +343,14 @@ async def _insert_avatar(tx: Transaction, concept_id: int, avatar: NewAvatar, ro
 
 
 async def _insert_key(tx: Transaction, avatar_id: int, encoder: str, key: Key) -> None:
-    number = "SELECT no FROM encoders WHERE name = ?"
-    known = await tx.db.fetch(number, (encoder,))
-    if not known:
-        await tx.db.execute("INSERT INTO encoders (name) VALUES (?) ON CONFLICT DO NOTHING", (encoder,))
-        known = await tx.db.fetch(number, (encoder,))
-    await tx.db.execute(
-        "INSERT INTO keys (owner_no, avatar_id, encoder_no, key) VALUES (?, ?, ?, ?)"
-        " ON CONFLICT (owner_no, avatar_id, encoder_no) DO UPDATE SET key = excluded.key",
-        (tx.owner_no, avatar_id, known[0][0], tx.seal.blob(_key_bytes(key), "key")),
+    insert = (
+        "INSERT INTO keys (owner_no, avatar_id, encoder_no, key) SELECT ?, ?, no, ? FROM encoders WHERE name = ?"
+        " ON CONFLICT (owner_no, avatar_id, encoder_no) DO UPDATE SET key = excluded.key"
     )
+    cells = (tx.owner_no, avatar_id, tx.seal.blob(_key_bytes(key), "key"), encoder)
+    if not await tx.db.execute(insert, cells):  # the first key of this encoder here
+        await tx.db.execute("INSERT INTO encoders (name) VALUES (?) ON CONFLICT DO NOTHING", (encoder,))
+        await tx.db.execute(insert, cells)
 
 
 async def _note(

@@ -17,6 +17,13 @@ from rapbot.messages import Box
 _CONCEPT = "SELECT id, name, category, info, created_at, updated_at, traits FROM concepts"
 _AVATAR = "SELECT id, concept_id, role, encoder, box_left, box_top, box_right, box_bottom, created_at FROM avatars"
 
+_CONCEPT_WITH_AVATARS = (
+    "SELECT concepts.id, name, category, info, concepts.created_at, updated_at, traits, avatars.id, concept_id, role,"
+    " encoder, box_left, box_top, box_right, box_bottom, avatars.created_at FROM concepts"
+    " LEFT JOIN avatars ON concept_id = concepts.id WHERE concepts.id = ? AND concepts.owner_no = ? ORDER BY avatars.id"
+)
+_CONCEPT_CELLS = 7
+
 _KEYS = (
     "SELECT avatar_id, key FROM keys WHERE owner_no = ? AND encoder_no = (SELECT no FROM encoders WHERE name = ?)"
     " ORDER BY avatar_id"
@@ -58,12 +65,15 @@ async def read_rows(db: Statements, owner_no: int, revision: int, encoders: Sequ
     return CollectionRows(revision, tuple(concepts), tuple(avatars), tuple(keys), tuple(faces))
 
 
-async def read_concept(db: Statements, owner: str, concept_id: int, seal: Seal = PLAIN) -> Concept | None:
-    rows = tuple(await db.fetch(f"{_CONCEPT} WHERE id = ?", (concept_id,)))
+async def read_concept(
+    db: Statements, owner: str, owner_no: int, concept_id: int, seal: Seal = PLAIN
+) -> Concept | None:
+    """One concept of this person, with its avatars: one statement, because each is a trip to the database."""
+    rows = await db.fetch(_CONCEPT_WITH_AVATARS, (concept_id, owner_no))
     if not rows:
         return None
-    avatars = await db.fetch(f"{_AVATAR} WHERE concept_id = ? ORDER BY id", (concept_id,))
-    return _concept(owner, _opened(rows[0], seal), tuple(map(_avatar, avatars)))
+    avatars = (row[_CONCEPT_CELLS:] for row in rows if row[_CONCEPT_CELLS] is not None)
+    return _concept(owner, _opened(rows[0][:_CONCEPT_CELLS], seal), tuple(map(_avatar, avatars)))
 
 
 def collection(owner: str, rows: CollectionRows, encoders: Sequence[str], seal: Seal = PLAIN) -> Collection:
