@@ -218,6 +218,7 @@ class Turns(Generic[Sent]):
             if shown is None:
                 await placeholder.remove()
                 return
+            await _only_if_ours()
             with delivering():
                 turn.sent = await (channel.send(shown) if turn.sent is None else channel.edit(turn.sent, shown))
             turn.placeholder = False
@@ -309,6 +310,14 @@ class _Placeholder(Generic[Sent]):
                 self._turn.sent = await self._channel.edit(self._turn.sent, Shown(text))
         except Exception as error:
             _log.info("placeholder not shown", error=type(error).__name__)
+
+
+async def _only_if_ours() -> None:
+    """Raises CancelledError when another process has taken over what is at work here: it will answer."""
+    update = handling()
+    if update is not None and update.inbox.sharing is not None and not await update.inbox.sharing.holds(update.arrived):
+        _log.warning("answer left to another process", platform=update.arrived.platform)
+        raise asyncio.CancelledError
 
 
 def _is_news(progress: Progress, told: Progress | None) -> bool:

@@ -1,7 +1,8 @@
 """One platform's side of the inbox: what arrives is kept, then handled, then forgotten; after a crash it comes again.
 
 The order of a person holds over a restart: first, one after the other, what the earlier run left unanswered, then what
-is new. Within one run messages are handled as they come, as without an inbox.
+is new. Within one run messages are handled as they come, as without an inbox. Where several processes share the inbox,
+each hands in what it receives, and is handed what it is to answer.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 from rapbot.errors import StoreError
 from rapbot.i18n import mark
-from rapbot.inbox import Arrived, Handling, Inbox, Kept, handled
+from rapbot.inbox import Arrived, Handling, Inbox, Kept, Sharing, handled
 from rapbot.logs import get_logger
 from rapbot.watching import Reason, Shed, tell, trip
 
@@ -36,10 +38,10 @@ Handle = Callable[[bool], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Replaying:
-    """What a platform can do with an update of an earlier run."""
+    """What a platform can do with an update that the inbox hands it."""
 
-    handle: Callable[[Kept], Awaitable[None]]
-    """As a new one. Raises Undelivered."""
+    handle: Callable[[Kept, bool], Awaitable[None]]
+    """As one that just came; True: it was begun before. Raises Undelivered."""
     restore: Callable[[str, str], None]
     """(question, note): these messages answer it already."""
     apologise: Callable[[Kept, str], Awaitable[None]]
@@ -55,20 +57,33 @@ class Intake:
         self._inbox = inbox
         self._lifetime = lifetime
         self._replays: dict[str, asyncio.Task[None]] = {}
+        self._taking: asyncio.Task[None] | None = None
+        self._begun: set[asyncio.Task[None]] = set()
+        """What `more` handed over and is under way."""
 
     @property
     def keeps(self) -> bool:
         return self._inbox is not None
+
+    @property
+    def shares(self) -> bool:
+        """Whether other processes may work on the same inbox."""
+        return self._inbox is not None and self._inbox.sharing is not None
 
     def expiry(self) -> float:
         """For what arrives now."""
         return time.time() + self._lifetime
 
     async def accept(self, arrived: Sequence[Arrived]) -> list[Handling | None]:
-        """Keep these; None for what was accepted before. Raises StoreError: nothing is kept."""
+        """Keep these; None for what is not to be handled now: it was accepted before, or the inbox will hand it over.
+
+        Raises StoreError: nothing is kept.
+        """
         if self._inbox is None or not arrived:
             return []
         new = await self._inbox.accept(arrived)
+        if self._inbox.sharing is not None:
+            return [None] * len(arrived)
         return [Handling(self._inbox, one) if is_new else None for one, is_new in zip(arrived, new, strict=True)]
 
     async def run(self, update: Handling | None, handle: Handle) -> None:
@@ -82,22 +97,30 @@ class Intake:
         await self._finish(update, handle)
 
     async def replay(self, platform: Replaying) -> None:
-        """Begin with what an earlier run left. Returns at once; `close` ends it."""
+        """Begin with what an earlier run left, and take what other processes leave. Returns at once; `close` ends it."""
         if self._inbox is None:
             return
-        people: dict[str, list[Kept]] = {}
-        for kept in await self._inbox.waiting(self.platform):
-            people.setdefault(kept.person, []).append(kept)
-        if people:
-            _log.info("unanswered updates found", platform=self.platform, people=len(people))
-        for person, rows in people.items():
-            task = asyncio.create_task(self._replay(platform, self._inbox, rows), name="replay")
-            self._replays[person] = task
-            task.add_done_callback(lambda _task, person=person: self._replays.pop(person, None))  # type: ignore[misc]
+        self._take(platform, self._inbox, await self._inbox.waiting(self.platform))
+        if self._inbox.sharing is not None:
+            doing = self._keep_taking(platform, self._inbox, self._inbox.sharing)
+            self._taking = asyncio.create_task(doing, name="taking")
+
+    async def drain(self, grace: float) -> None:
+        """Other processes take over; what is under way here may end within `grace` seconds."""
+        assert self._inbox is not None
+        assert self._inbox.sharing is not None
+        end = time.monotonic() + grace
+        await self._inbox.sharing.leave(self.platform)
+        # What belongs to something under way, as the rest of an album, still comes here meanwhile.
+        while (tasks := self._begun | set(self._replays.values())) and (left := end - time.monotonic()) > 0:
+            await asyncio.wait(tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
 
     async def close(self, grace: float = 0.0) -> None:
         """What is not answered within `grace` seconds stays in the inbox."""
-        tasks = list(self._replays.values())
+        if self._taking is not None:
+            self._taking.cancel()
+            await asyncio.wait([self._taking])
+        tasks = self._begun | set(self._replays.values())
         if not tasks:
             return
         _done, late = await asyncio.wait(tasks, timeout=grace)
@@ -108,7 +131,43 @@ class Intake:
 
     # -- inside ---------------------------------------------------------------------------------------------
 
-    async def _replay(self, platform: Replaying, inbox: Inbox, rows: Sequence[Kept]) -> None:
+    async def _keep_taking(self, platform: Replaying, inbox: Inbox, sharing: Sharing) -> None:
+        while True:
+            self._take(platform, inbox, await sharing.more(self.platform))
+
+    def _take(self, platform: Replaying, inbox: Inbox, rows: Sequence[Kept]) -> None:
+        people: dict[str, list[Kept]] = {}
+        for kept in rows:
+            if kept.begun:
+                people.setdefault(kept.person, []).append(kept)
+        if people:
+            _log.info("unanswered updates found", platform=self.platform, people=len(people))
+        for person, theirs in people.items():
+            doing = self._replay(platform, inbox, theirs, self._replays.get(person))
+            task = self._replays[person] = asyncio.create_task(doing, name="replay")
+            task.add_done_callback(lambda task, person=person: self._end_replay(person, task))  # type: ignore[misc]
+        for kept in rows:
+            if not kept.begun:
+                new = asyncio.create_task(self._new(platform, Handling(inbox, kept)), name="update")
+                self._begun.add(new)
+                new.add_done_callback(self._begun.discard)
+
+    def _end_replay(self, person: str, task: asyncio.Task[None]) -> None:
+        if self._replays.get(person) is task:
+            del self._replays[person]
+
+    async def _new(self, platform: Replaying, update: Handling) -> None:
+        async def handle(again: bool) -> None:
+            assert isinstance(update.arrived, Kept)
+            await platform.handle(update.arrived, again)
+
+        await self.run(update, handle)
+
+    async def _replay(
+        self, platform: Replaying, inbox: Inbox, rows: Sequence[Kept], earlier: asyncio.Task[None] | None
+    ) -> None:
+        if earlier is not None:
+            await asyncio.wait([earlier])
         questions: dict[str, list[Kept]] = {}
         for kept in rows:
             questions.setdefault(kept.question, []).append(kept)
@@ -125,7 +184,7 @@ class Intake:
     async def _again(self, platform: Replaying, update: Handling) -> None:
         async def handle(again: bool) -> None:
             assert isinstance(update.arrived, Kept)
-            await platform.handle(update.arrived)
+            await platform.handle(update.arrived, True)
 
         await self._finish(update, handle)
 

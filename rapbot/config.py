@@ -218,6 +218,18 @@ class DiscordSettings(_TokenSection):
     message_content: bool = False
     """Read photos and texts of servers that do not mention the bot: needs the privileged intent."""
     grace_s: float = Field(30.0, ge=0)
+    shard_count: int | None = Field(None, ge=1)
+    """In all processes together; None: as many as Discord advises, all in this process."""
+    shard_ids: list[int] = []
+    """Those of this process; empty: all."""
+
+    @model_validator(mode="after")
+    def _own_shards(self) -> DiscordSettings:
+        if self.shard_ids and self.shard_count is None:
+            raise ValueError("shard_ids needs shard_count: of how many")
+        if any(not 0 <= one < (self.shard_count or 0) for one in self.shard_ids):
+            raise ValueError("shard_ids must lie between 0 and shard_count - 1")
+        return self
 
 
 class EncryptionSettings(_Section):

@@ -33,6 +33,10 @@ class Arrived:
     """Names what it may change in the memory of the person; empty: `key`."""
     answer: str = ""
     """JSON, by which the platform finds the messages that answer it already; empty: there are none."""
+    place: str = ""
+    """Names the chat: of several processes one at a time handles all of its updates. Empty: `person`."""
+    server: int | None = None
+    """Discord: the number by which its shard is found; 0 in private."""
 
     @property
     def digest(self) -> bytes:
@@ -43,17 +47,47 @@ class Arrived:
     def work_digest(self) -> bytes:
         return _digest(self.platform, "work", self.work or self.key)
 
+    @property
+    def lane(self) -> bytes:
+        """Recognises `place` without naming it."""
+        return _digest(self.platform, "place", self.place or self.person)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept(Arrived):
-    """What an earlier run of the program left unanswered."""
+    """What an earlier run of the program left unanswered; or what is handed to this process to answer."""
 
     attempts: int = 0
     """How many runs have tried before."""
+    begun: bool = True
+    """False: nobody has tried yet."""
+
+
+class Sharing(Protocol):
+    """How several processes work on one inbox: each place belongs to one of them at a time."""
+
+    async def more(self, platform: str) -> list[Kept]:
+        """Waits for updates that this process is to answer, whoever accepted them: of one place in the order in which
+        they came. Those that a process which died or left had begun are among them. Never raises."""
+        ...
+
+    async def leave(self, platform: str) -> None:
+        """From now on this process begins with no further place, and gives each away when nothing of it is under way.
+        Never raises."""
+        ...
+
+    async def holds(self, arrived: Arrived) -> bool:
+        """Whether this update is still this process's to answer; waits while that cannot be known. Never raises."""
+        ...
 
 
 class Inbox(Protocol):
     """Where updates wait. Each method returns when what it says survives a power cut."""
+
+    @property
+    def sharing(self) -> Sharing | None:
+        """None: the inbox of one process, which handles what it accepts itself. Else everything comes by `more`."""
+        ...
 
     async def accept(self, arrived: Sequence[Arrived]) -> list[bool]:
         """Keep all of these; for each whether it is new. Raises StoreError: then none is kept."""

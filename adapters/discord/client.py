@@ -75,6 +75,8 @@ class Client(discord.AutoShardedClient):
     def __init__(self, assistant: Assistant, settings: Settings, inbox: Inbox | None = None) -> None:
         super().__init__(
             intents=intents(settings),
+            shard_count=settings.discord.shard_count,
+            shard_ids=settings.discord.shard_ids or None,
             allowed_mentions=discord.AllowedMentions.none(),
             max_messages=None,  # nothing that people write to each other is kept
             member_cache_flags=discord.MemberCacheFlags.none(),
@@ -99,6 +101,8 @@ class Client(discord.AutoShardedClient):
         self._receiving = Receiving(self.reception, self.user)
         await self._keep_events(self.user.id)
         await self._tree.set_translator(Translation())
+        if not self._leads:
+            return
         try:
             await self._tree.sync()
         except discord.HTTPException as error:  # the menu of the last start still stands
@@ -117,9 +121,16 @@ class Client(discord.AutoShardedClient):
         self._lost.discard(shard) if reached else self._lost.add(shard)
         connected("discord", not self._lost)
 
+    @property
+    def _leads(self) -> bool:
+        """Of several processes the one with the first shard does what is to be done once."""
+        ids = self.reception.settings.discord.shard_ids
+        return not ids or 0 in ids
+
     async def on_ready(self) -> None:
         """Comes again after each break that was too long to be resumed."""
-        await self.reception.members.look_around()
+        if self._leads:
+            await self.reception.members.look_around()
 
     async def on_message(self, message: discord.Message) -> None:
         if self._receiving is not None:
@@ -190,7 +201,7 @@ class Client(discord.AutoShardedClient):
         except (KeyError, TypeError) as error:  # an event of a kind that was not documented: handled without
             _report(error, "keeping")
             arrived = None
-        if arrived is None:
+        if arrived is None or (kind == INTERACTION and not self.reception.taking):  # which is told at once
             self._parse[kind](event)
             return
         task = asyncio.create_task(self._take(self._intake, arrived, kind, event), name="event")
@@ -209,9 +220,11 @@ class Client(discord.AutoShardedClient):
 
         await intake.run(update, once)
 
-    async def _again(self, kept: Kept) -> None:
+    async def _again(self, kept: Kept, _again: bool) -> None:
         await self.wait_until_ready()  # else the servers are not known yet
         told = json.loads(kept.update)
+        if told["event"] != INTERACTION and not self.reception.taking:
+            raise asyncio.CancelledError  # it stays in the inbox: the next run answers, or another process
         await handle(self._parse[told["event"]], told["data"])
 
     def _restore(self, question: str, note: str) -> None:
@@ -230,7 +243,10 @@ class Client(discord.AutoShardedClient):
     async def stop_taking(self, grace: float) -> None:
         """What runs may end within `grace` seconds; what does not, stays in the inbox."""
         self.reception.taking = False
-        await self.reception.turns.finish(grace)
+        end = time.monotonic() + grace
+        if self._intake is not None and self._intake.shares:
+            await self._intake.drain(grace)
+        await self.reception.turns.finish(max(0.0, end - time.monotonic()))
         if self._intake is not None:
             await self._intake.close()
         if self._events:

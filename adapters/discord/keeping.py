@@ -69,6 +69,8 @@ def arrival(
 ) -> Arrived | None:
     """None for what needs no answer of ours. `noted`: `Turns.noted`; times are seconds since 1970."""
     told = json.dumps({"event": kind, "data": event}, ensure_ascii=False)
+    server = int(event.get("guild_id") or 0)
+    place = str(server or event.get("channel_id") or "")
     if kind == INTERACTION:
         if event["type"] not in (_COMMAND, _PRESS, _FORM):
             return None
@@ -80,6 +82,8 @@ def arrival(
             person=str(person),
             update=told,
             expires_at=now + INTERACTION_S,
+            place=place,
+            server=server,
         )
     question = f"{event['channel_id']}:{event['id']}"
     key, answer = str(event["id"]), noted(question)
@@ -98,6 +102,8 @@ def arrival(
         update=told,
         expires_at=expires_at,
         answer=answer,
+        place=place,
+        server=server,
     )
 
 

@@ -79,17 +79,20 @@ def arrival(update: Update, bot: tuple[int, str], expires_at: float) -> Arrived 
         if not _concerns(message, *bot):
             return None
         work = question_of(message) if message.media_group_id and update.message else ""
-        return Arrived(**kept, question=question_of(message), person=_person(message), work=work)
+        place = str(message.chat.id)
+        return Arrived(**kept, question=question_of(message), person=_person(message), work=work, place=place)
     query = update.callback_query
     if query is not None:
         if query.message is None or not query.data:
             return None
         question = f"{query.message.chat.id}:{query.message.message_id}:{query.id}"
-        return Arrived(**kept, question=question, person=str(query.from_user.id))
+        place = str(query.message.chat.id)
+        return Arrived(**kept, question=question, person=str(query.from_user.id), place=place)
     change = update.my_chat_member or update.chat_member
     if change is None:
         return None
-    return Arrived(**kept, question=f"update:{update.update_id}", person=f"chat:{change.chat.id}")
+    question, place = f"update:{update.update_id}", str(change.chat.id)
+    return Arrived(**kept, question=question, person=f"chat:{place}", place=place)
 
 
 def message_key(message: Message) -> str:

@@ -68,7 +68,7 @@ class Receiver:
         self._album_answers: dict[str, asyncio.Future[None]] = {}
         self._pressed: Recent[str, bool] = Recent(5000)
         self._repeated: Recent[int, bool] = Recent(1000)
-        """Updates that Telegram hands out once more."""
+        """Updates that Telegram hands out once more, and those that the inbox hands over."""
 
     async def keep(self, updates: Sequence[Update]) -> None:
         """On disk, before Telegram hears that they were taken. Raises StoreError."""
@@ -97,7 +97,7 @@ class Receiver:
         number = update.update_id
         kept = self._kept.pop(number, None)
         if kept is None and self._repeated.pop(number):
-            return  # delivered again: it is answered, or being answered
+            return  # delivered again: it is answered, or being answered; or the inbox hands it over
 
         async def handle(again: bool) -> None:
             await _delivered(self._handle(update, again))
@@ -105,11 +105,11 @@ class Receiver:
         self._start(self._intake.run(kept, handle))
 
     async def replay(self) -> None:
-        """Begin with what the last run left unanswered."""
+        """Begin with what the last run left unanswered, and with what other processes hand over."""
 
-        async def handle(kept: Kept) -> None:
+        async def handle(kept: Kept, again: bool) -> None:
             update = Update.de_json(json.loads(kept.update), self._bot)
-            task = self._start(_delivered(self._handle(update, again=True)))
+            task = self._start(_delivered(self._handle(update, again)))
             await _ended(task)
 
         def restore(question: str, note: str) -> None:
@@ -136,9 +136,13 @@ class Receiver:
 
     async def finish(self, grace: float) -> None:
         """Let what runs end for at most `grace` seconds; then cancel it. To be called when no update comes any more."""
-        await self._collecting.finish()
+        end = asyncio.get_running_loop().time() + grace
+        if self._intake.shares:
+            await self._intake.drain(grace)  # albums may still be completed by what other processes receive
+        else:
+            await self._collecting.finish()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=grace)
+            await asyncio.wait(self._tasks, timeout=max(0.0, end - asyncio.get_running_loop().time()))
         await self._turns.finish(0)
         await self._intake.close()
         for task in self._tasks:

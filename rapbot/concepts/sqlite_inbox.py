@@ -53,7 +53,9 @@ _Step = Callable[[sqlite3.Connection], Any]
 
 
 class SqliteInbox:
-    """An `Inbox`; made by `open`."""
+    """An `Inbox` of one process; made by `open`."""
+
+    sharing = None
 
     def __init__(
         self, path: Path, db: sqlite3.Connection, thread: ThreadPoolExecutor, wipe_after: float, seal: Seal
