@@ -95,6 +95,20 @@ class Assistant:
     def settings(self) -> Settings:
         return self._settings
 
+    def hear(self, what: list[Any]) -> None:
+        """What is to be forgotten, as another process of the same bot told it (`Conversations.tell`)."""
+        self._conversations.hear(what)
+        match what:
+            case ["person", str(person)]:
+                self._erased[person] = self._erased.get(person, 0) + 1
+                self._indexes.drop(person)
+                self._visibility.drop(person)
+                forget_names()
+            case ["concept", int(concept_id), _]:
+                for owner in self._indexes.drop_with(concept_id):
+                    self._visibility.drop(owner)
+                forget_names()
+
     # -- what was taught ------------------------------------------------------------------------------------
 
     async def concepts(self, actor: Actor) -> tuple[Concept, ...]:

@@ -1,13 +1,16 @@
 """The short memory of chats: last photo, what was spoken of, recent turns and answers.
 
-In RAM only, for some minutes, at most so many photos; forgetting a concept or a person empties it at once.
+In RAM only, for some minutes, at most so many photos; forgetting a concept or a person empties it at once. Where several
+processes answer, each remembers its own chats, and tells the others what is to be forgotten.
 """
 
 from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from rapbot.inference.job import Scene, Turn
 from rapbot.messages import Chat
@@ -60,6 +63,25 @@ class Conversations:
         self._photos = photos
         self._contexts: OrderedDict[tuple[str, str], ChatContext] = OrderedDict()
         self._answers: OrderedDict[str, AnswerRecord] = OrderedDict()
+        self.tell: Callable[[list[Any]], None] = lambda _what: None
+        """Hands on (as JSON) what the memories of other processes have to forget as well: they `hear` it."""
+
+    def hear(self, what: list[Any]) -> None:
+        """What another process told."""
+        match what:
+            case ["concept", int(concept_id), but]:
+                self._forget_concept(concept_id, but)
+            case ["turns", str(person)]:
+                self._forget_turns(person)
+            case ["person", str(person)]:
+                self._erase(person)
+            case ["chat", str(chat)]:
+                self._erase_chat(chat)
+
+    def clear(self) -> None:
+        """Nothing is remembered any more: what had to be forgotten may not have been heard."""
+        self._contexts.clear()
+        self._answers.clear()
 
     def context(self, chat_id: str, actor_id: str) -> ChatContext:
         """The context to read and change; a new one when there is none or it is too old."""
@@ -97,6 +119,23 @@ class Conversations:
 
         Also with other people, who may have met it in a group; `but` keeps its owner's (the concept was unshared).
         """
+        self._forget_concept(concept_id, but)
+        self.tell(["concept", concept_id, but])
+
+    def forget_turns(self, actor_id: str) -> None:
+        """After an edit: earlier answers must not speak from the past."""
+        self._forget_turns(actor_id)
+        self.tell(["turns", actor_id])
+
+    def erase(self, actor_id: str) -> None:
+        self._erase(actor_id)
+        self.tell(["person", actor_id])
+
+    def erase_chat(self, chat_id: str) -> None:
+        self._erase_chat(chat_id)
+        self.tell(["chat", chat_id])
+
+    def _forget_concept(self, concept_id: int, but: str | None) -> None:
         for (_, person), context in self._contexts.items():
             if person != but:
                 context.turns = ()
@@ -105,17 +144,16 @@ class Conversations:
             if record.actor_id != but and any(c.concept_id == concept_id for c in record.scene.candidates):
                 del self._answers[key]
 
-    def forget_turns(self, actor_id: str) -> None:
-        """After an edit: earlier answers must not speak from the past."""
+    def _forget_turns(self, actor_id: str) -> None:
         for (_, person), context in self._contexts.items():
             if person == actor_id:
                 context.turns = ()
 
-    def erase(self, actor_id: str) -> None:
+    def _erase(self, actor_id: str) -> None:
         self._contexts = OrderedDict((k, v) for k, v in self._contexts.items() if k[1] != actor_id)
         self._answers = OrderedDict((k, v) for k, v in self._answers.items() if v.actor_id != actor_id)
 
-    def erase_chat(self, chat_id: str) -> None:
+    def _erase_chat(self, chat_id: str) -> None:
         self._contexts = OrderedDict((k, v) for k, v in self._contexts.items() if k[0] != chat_id)
         self._answers = OrderedDict((k, v) for k, v in self._answers.items() if v.chat.id != chat_id)
 

@@ -86,14 +86,15 @@ class Retention:
         """What `seen` returned was shown."""
         self._owed.pop(actor.id, None)
 
-    async def keep_sweeping(self) -> None:
-        """Until it is cancelled."""
+    async def keep_sweeping(self, leads: Callable[[], Awaitable[bool]] | None = None) -> None:
+        """Until it is cancelled. `leads`: whether this is the one of several processes that does it."""
         if self._visits is None:
             return
         await asyncio.sleep(_FIRST_SWEEP_S)
         while True:
             try:
-                await self.sweep()
+                if leads is None or await leads():
+                    await self.sweep()
             except RapbotError as error:
                 _log.warning("nothing expired", error=type(error).__name__)
             await asyncio.sleep(_BETWEEN_SWEEPS_S)

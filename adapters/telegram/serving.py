@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable
@@ -70,7 +71,7 @@ async def serve(
             ]
             try:
                 with assistant.retention.reaching("telegram", reaching(app.bot)):
-                    async with _listening(app, settings.telegram) as lost:
+                    async with _listening(app, settings) as lost:
                         if ready is not None:
                             ready(f"Telegram: @{app.bot.username}")
                         await asyncio.wait([lost])
@@ -130,11 +131,11 @@ async def _connect(app: App) -> None:
 
 
 @asynccontextmanager
-async def _listening(app: App, settings: TelegramSettings) -> AsyncIterator[asyncio.Task[Any]]:
+async def _listening(app: App, settings: Settings) -> AsyncIterator[asyncio.Task[Any]]:
     """Updates arrive. The task that is given ends only when Telegram takes the token no more."""
     await app.start()
     try:
-        async with _webhook(app, settings) if settings.webhook_url else _polling(app) as lost:
+        async with _webhook(app, settings) if settings.telegram.webhook_url else _polling(app) as lost:
             connected("telegram", True)
             yield lost
     finally:
@@ -175,9 +176,18 @@ def _poll_failed(error: TelegramError) -> None:
     _log.warning("no updates", error=type(error.__cause__ or error).__name__)
 
 
+def _secret(settings: Settings) -> str:
+    """By which Telegram is known. The processes behind one address must know the same one."""
+    if settings.telegram.webhook_secret is not None:
+        return settings.telegram.webhook_secret.get_secret_value()
+    if settings.store.enabled:
+        return hmac.digest(settings.telegram.secret().encode(), b"webhook", "sha256").hex()
+    return secrets.token_urlsafe(32)
+
+
 @asynccontextmanager
-async def _webhook(app: App, settings: TelegramSettings) -> AsyncIterator[asyncio.Task[Any]]:
-    secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else secrets.token_urlsafe(32)
+async def _webhook(app: App, all_settings: Settings) -> AsyncIterator[asyncio.Task[Any]]:
+    settings, secret = all_settings.telegram, _secret(all_settings)
     hide(secret)
     listening = listen(
         settings.webhook_listen, settings.webhook_port, "The webhook", "Choose another telegram.webhook_port."
