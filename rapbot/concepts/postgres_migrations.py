@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from rapbot.concepts.postgres_inbox_tables import INBOX_TABLES
 from rapbot.errors import StoreError
 
 Migration = Callable[[Any], Awaitable[None]]
@@ -80,6 +81,12 @@ async def m002_isolation(db: Any) -> None:
         await _close(db, table, f"{everybody} OR owner_no = {owner}")
     for table in ("photos", "faces"):  # as far as its avatar can be seen
         await _close(db, table, f"{everybody} OR EXISTS (SELECT FROM avatars WHERE avatars.id = avatar_id)")
+
+
+@migration
+async def m003_inbox(db: Any) -> None:
+    """Messages that are not answered yet, and which process answers in which chat."""
+    await db.execute(INBOX_TABLES)
 
 
 async def _close(db: Any, table: str, condition: str) -> None:
