@@ -12,7 +12,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
 
 from rapbot.errors import StoreError
 from rapbot.i18n import mark
@@ -97,7 +96,7 @@ class Intake:
         await self._finish(update, handle)
 
     async def replay(self, platform: Replaying) -> None:
-        """Begin with what an earlier run left, and take what other processes leave. Returns at once; `close` ends it."""
+        """Begin with what an earlier run left, then take what the inbox hands over, until `close`. Returns at once."""
         if self._inbox is None:
             return
         self._take(platform, self._inbox, await self._inbox.waiting(self.platform))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 
 Platform = Callable[[Assistant, Settings, Callable[[str], None] | None, Inbox], Coroutine[Any, Any, None]]
 """Runs one adapter until it is cancelled; tells the third argument once it listens, keeps messages in the fourth."""
+
+Leads = Callable[[str], Awaitable[bool]]
+"""Whether this is the one of several processes that does something."""
+_INBOX_CONNECTIONS = 3
+"""Beside those of the memory: no message waits behind a long change of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +135,12 @@ async def serve(
     await _check(settings)
     async with (
         observing(settings, _names(settings, web=web)) as observed,
-        running(settings) as app,
-        SqliteInbox.open(settings.inbox_file, seal=app.store.seal) as inbox,
+        running(settings, background=not settings.store.enabled) as app,
+        _inbox(settings, app) as (inbox, leads),
         AsyncExitStack() as serving,
     ):
+        if settings.store.enabled:
+            await serving.enter_async_context(app.reencoding.in_background(leads))
         serving.enter_context(adapters_follow_config(app.worker, reload or (lambda: settings)))
         figures = await serving.enter_async_context(observed.of(lambda: _parts(app, observed, inbox)))
         if figures and ready is not None:
@@ -141,7 +148,7 @@ async def serve(
         settle()
         if not settings.retention.days:
             await app.store.visits.clear()
-        expiring = asyncio.create_task(app.assistant.retention.keep_sweeping(), name="retention")
+        expiring = asyncio.create_task(app.assistant.retention.keep_sweeping(leads), name="retention")
         serving.push_async_callback(asyncio.wait, [expiring])
         serving.callback(expiring.cancel)
         try:
@@ -151,6 +158,37 @@ async def serve(
         except* RapbotError as errors:
             # One platform cannot run: the others were stopped; its one sentence is what the person needs.
             raise _first(errors) from None
+
+
+@asynccontextmanager
+async def _inbox(settings: Settings, app: App) -> AsyncIterator[tuple[Inbox, Leads | None]]:
+    """Where messages wait; and with a database of several processes whether this one leads (`PostgresInbox.leads`)."""
+    if not settings.store.enabled:
+        async with SqliteInbox.open(settings.inbox_file, seal=app.store.seal) as alone:
+            yield alone, None
+        return
+    from rapbot.concepts.postgres_connection import PostgresDatabase
+    from rapbot.concepts.postgres_inbox import PostgresInbox
+    from rapbot.concepts.postgres_inbox_rows import Shards
+
+    store, discord = settings.store, settings.discord
+    shards = (
+        Shards(discord.shard_count, tuple(discord.shard_ids)) if discord.shard_count and discord.shard_ids else None
+    )
+    telling: set[asyncio.Task[None]] = set()
+
+    def tell(what: list[Any]) -> None:
+        task = asyncio.create_task(inbox.tell(what), name="tell")
+        telling.add(task)
+        task.add_done_callback(telling.discard)
+
+    async with (
+        PostgresDatabase.open(store.address(), store.secret(), connections=_INBOX_CONNECTIONS) as database,
+        PostgresInbox.open(database, seal=app.store.seal, shards=shards) as inbox,
+    ):
+        inbox.on_told, inbox.on_missed = app.assistant.hear, app.conversations.clear
+        app.conversations.tell = tell
+        yield inbox, inbox.leads
 
 
 async def _check(settings: Settings) -> None:

@@ -1,7 +1,7 @@
 """The short memory of chats: last photo, what was spoken of, recent turns and answers.
 
-In RAM only, for some minutes, at most so many photos; forgetting a concept or a person empties it at once. Where several
-processes answer, each remembers its own chats, and tells the others what is to be forgotten.
+In RAM only, for some minutes, at most so many photos; forgetting a concept or a person empties it at once. Where
+several processes answer, each remembers its own chats, and tells the others what is to be forgotten.
 """
 
 from __future__ import annotations

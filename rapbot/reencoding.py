@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from itertools import groupby
 
@@ -40,6 +40,7 @@ _JOB_SECONDS = 0.25
 _MOST = 64
 _LOG_EVERY = 5.0
 """Seconds between two lines of the log about the progress."""
+_LEADS_AGAIN_S = 30.0
 _LONGEST_WAIT = 600.0
 """Seconds between two attempts, where the models cannot be loaded or the disk is full."""
 
@@ -82,9 +83,12 @@ class Reencoding:
         self._unreadable: set[int] = set()
 
     @asynccontextmanager
-    async def in_background(self) -> AsyncIterator[None]:
-        """Runs beside the other work; whatever is not done at the end is done after the next start."""
-        task = asyncio.create_task(self._quietly(), name="reencoding")
+    async def in_background(self, leads: Callable[[str], Awaitable[bool]] | None = None) -> AsyncIterator[None]:
+        """Runs beside the other work; whatever is not done at the end is done after the next start.
+
+        `leads`: whether this is the one of several processes that does it; asked again until it is.
+        """
+        task = asyncio.create_task(self._quietly(leads), name="reencoding")
         try:
             yield
         finally:
@@ -186,8 +190,10 @@ class Reencoding:
                 "reencoding.old_keys_unused", encoders=unusable, reason=warm.former_missing or "unknown encoder"
             )
 
-    async def _quietly(self) -> None:
+    async def _quietly(self, leads: Callable[[str], Awaitable[bool]] | None) -> None:
         try:
+            while leads is not None and not await leads("reencoding"):  # noqa: ASYNC110 - the other may end any time
+                await asyncio.sleep(_LEADS_AGAIN_S)
             await self.run(patient=True)
         except Exception as error:  # a bug here must not take the assistant along; the next start tries again
             log.error("reencoding.bug", error=type(error).__name__, place=place_of(error))

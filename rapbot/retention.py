@@ -86,14 +86,14 @@ class Retention:
         """What `seen` returned was shown."""
         self._owed.pop(actor.id, None)
 
-    async def keep_sweeping(self, leads: Callable[[], Awaitable[bool]] | None = None) -> None:
+    async def keep_sweeping(self, leads: Callable[[str], Awaitable[bool]] | None = None) -> None:
         """Until it is cancelled. `leads`: whether this is the one of several processes that does it."""
         if self._visits is None:
             return
         await asyncio.sleep(_FIRST_SWEEP_S)
         while True:
             try:
-                if leads is None or await leads():
+                if leads is None or await leads("retention"):
                     await self.sweep()
             except RapbotError as error:
                 _log.warning("nothing expired", error=type(error).__name__)

@@ -73,10 +73,11 @@ class Tree(app_commands.CommandTree["Client"]):
 
 class Client(discord.AutoShardedClient):
     def __init__(self, assistant: Assistant, settings: Settings, inbox: Inbox | None = None) -> None:
+        shard_ids: Any = settings.discord.shard_ids or None  # None as well, though the library's types do not say so
         super().__init__(
             intents=intents(settings),
             shard_count=settings.discord.shard_count,
-            shard_ids=settings.discord.shard_ids or None,
+            shard_ids=shard_ids,
             allowed_mentions=discord.AllowedMentions.none(),
             max_messages=None,  # nothing that people write to each other is kept
             member_cache_flags=discord.MemberCacheFlags.none(),

@@ -122,7 +122,7 @@ async def take_rows(db: PostgresStatements, who: Who, lanes: Iterable[bytes] | N
         " begun",
         (who.no,) if lanes is None else (who.no, list(lanes)),
     )
-    return [_taken(row, who.seal) for row in sorted(rows)]
+    return [_taken(row, who.seal) for row in sorted(rows, key=lambda row: int(row[0]))]
 
 
 async def take_free_lanes(db: PostgresStatements, who: Who) -> bool:
