@@ -28,7 +28,7 @@ from tests.peers.telegram.wire import Call
 
 WAITING = "…"
 """Ends every message that is no answer yet."""
-ALL_ANSWERED_S = 60.0
+ALL_ANSWERED_S = 120.0
 AFTER_S = 2.0
 """From the last answer until nothing is expected to follow any more."""
 _KINDS = {"help": "commands", "concepts": "commands", "photo": "photos", "about it": "photos", "album": "albums"}
@@ -196,7 +196,7 @@ def _found(bots: Fleet, crowd: People, took: list[tuple[float, float]]) -> Found
             about[asked.phase] += 1
             forgotten[asked.phase] += "Which photo" in said[0].text
     found.forgotten_photos = {phase: f"{forgotten[phase]} of {count}" for phase, count in about.items()}
-    found.seconds = {phase: _spread(sorted(some)) for phase, some in times.items() if "starting" not in phase}
+    found.seconds = {phase: _spread(sorted(some)) for phase, some in times.items() if not phase.startswith("starting")}
     return found
 
 

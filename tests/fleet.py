@@ -89,7 +89,10 @@ class Balancer:
         with contextlib.closing(writer), contextlib.suppress(OSError):
             there, back = await self._connect()
             with contextlib.closing(back):
-                await asyncio.gather(_pump(reader, back), _pump(there, writer))
+                ways = [asyncio.create_task(_pump(reader, back)), asyncio.create_task(_pump(there, writer))]
+                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+                for way in ways:
+                    way.cancel()
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         for _port in self.ports:
@@ -107,7 +110,6 @@ async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> N
         while data := await source.read(65536):
             target.write(data)
             await target.drain()
-        target.write_eof()
 
 
 class Fleet:

@@ -90,6 +90,7 @@ class PostgresInbox:
         self._handed: dict[str, asyncio.Queue[Kept]] = {}
         """By platform, what `more` has not given yet."""
         self._leaving: set[str] = set()
+        self._closing = False
         self.on_told: Callable[[Any], None] = lambda _what: None
         """Gets what another process told (`tell`)."""
         self.on_missed: Callable[[], None] = lambda: None
@@ -111,9 +112,9 @@ class PostgresInbox:
             try:
                 yield inbox
             finally:
-                with suppress(StoreError, TimeoutError):
-                    async with asyncio.timeout(_CLOSES_WITHIN_S):
-                        await inbox._do(_nothing)  # what is on its way, arrives
+                inbox._closing = True
+                inbox._wanted.set()
+                await asyncio.wait([writing], timeout=_CLOSES_WITHIN_S)  # what is on its way, arrives
                 writing.cancel()
                 await asyncio.wait([writing])
 
@@ -216,8 +217,7 @@ class PostgresInbox:
         return await future
 
     async def _write(self) -> None:
-        assert self._presence is not None
-        while True:
+        while not self._closing or self._wanted.is_set():
             await self._wanted.wait()
             self._wanted.clear()
             turn, self._turn = self._turn, _Turn()
