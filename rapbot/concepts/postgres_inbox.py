@@ -172,6 +172,11 @@ class PostgresInbox:
         await self._do(_nothing)
         return _all_of(queue)
 
+    async def count(self) -> int:
+        """In all processes together."""
+        ((count,),) = await self._database.fetch("SELECT count(*) FROM inbox")
+        return int(count)
+
     # -- sharing --------------------------------------------------------------------------------------------
 
     async def more(self, platform: str) -> list[Kept]:
