@@ -136,7 +136,7 @@ async def serve(
     async with (
         observing(settings, _names(settings, web=web)) as observed,
         running(settings, background=not settings.store.enabled) as app,
-        _inbox(settings, app) as (inbox, leads),
+        inbox_of(settings, app) as (inbox, leads),
         AsyncExitStack() as serving,
     ):
         if settings.store.enabled:
@@ -161,7 +161,7 @@ async def serve(
 
 
 @asynccontextmanager
-async def _inbox(settings: Settings, app: App) -> AsyncIterator[tuple[Inbox, Leads | None]]:
+async def inbox_of(settings: Settings, app: App) -> AsyncIterator[tuple[Inbox, Leads | None]]:
     """Where messages wait; and with a database of several processes whether this one leads (`PostgresInbox.leads`)."""
     if not settings.store.enabled:
         async with SqliteInbox.open(settings.inbox_file, seal=app.store.seal) as alone:

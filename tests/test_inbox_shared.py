@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from rapbot.concepts import postgres_inbox_presence
+from rapbot.concepts.kept import SHARED_INBOX
 from rapbot.concepts.postgres_connection import PostgresDatabase
 from rapbot.concepts.postgres_inbox import PostgresInbox
 from rapbot.concepts.postgres_inbox_rows import Shards
@@ -151,6 +152,33 @@ async def test_a_connection_that_breaks_and_comes_back_costs_nothing(
         assert keys(await handed(one, 1)) == [2]
 
 
+async def test_a_process_that_hangs_loses_what_it_was_at_and_finds_that_out(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in {"LEASE_S": 2.0, "MISSED_S": 0.3, "_TICK_S": 0.1, "_PATIENCE_S": 5.0}.items():
+        monkeypatch.setattr(postgres_inbox_presence, name, seconds)
+    async with process(postgres_url) as one, process(postgres_url) as two:
+        await one.accept([update(1, "a")])
+        [kept] = await handed(one, 1)
+        monkeypatch.setattr(one._presence, "_tick", asyncio.Event().wait)  # its connection stays
+        [taken] = await handed(two, 1)
+        assert (taken.key, taken.begun) == (kept.key, True)
+        assert not await one.sharing.holds(kept)
+        await one.done(kept)
+        assert await two.sharing.holds(taken)
+
+
+async def test_every_column_is_classified(postgres_url: str) -> None:
+    async with process(postgres_url) as inbox:
+        rows = await inbox._database.fetch(
+            "SELECT table_name, column_name FROM information_schema.columns"
+            " WHERE table_schema = 'public' AND (table_name = 'answered' OR table_name LIKE 'inbox%')"
+        )
+    assert {(table, column) for table, column in rows} == {
+        (table, column) for table, columns in SHARED_INBOX.items() for column in columns
+    }
+
+
 async def test_one_process_leads_until_it_ends(postgres_url: str) -> None:
     async with process(postgres_url) as two:
         async with process(postgres_url) as one:
@@ -222,8 +250,8 @@ async def test_nothing_is_lost_or_handed_out_twice_while_processes_come_and_go(p
                 for kept in await inbox.more(PLATFORM):
                     begun_twice += kept.begun
                     if await inbox.holds(kept):
-                        await inbox.done(kept)
                         answered[kept.question].append(int(kept.key))
+                        await inbox.done(kept)
 
         async def start() -> None:
             own = await all_.enter_async_context(AsyncExitStack())

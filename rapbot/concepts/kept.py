@@ -34,7 +34,7 @@ class Kind(StrEnum):
     WAITING = "waiting"
     """Messages that are not answered yet."""
     DONE = "done"
-    """Digests of messages that were answered: they name nobody."""
+    """Digests of messages that were answered, and of their chats: they name nobody."""
     PROGRAM = "program"
     """The program's own bookkeeping: tells nothing about anybody."""
 
@@ -121,3 +121,13 @@ INBOX: dict[str, dict[str, Column]] = {
     "sealing": _all(Kind.PROGRAM, "key_id"),
 }
 """The inbox (`Settings.inbox_file`), by table."""
+
+SHARED_INBOX: dict[str, dict[str, Column]] = {
+    "inbox": INBOX["inbox"] | _all(Kind.DONE, "lane") | _all(Kind.PROGRAM, "taken_by"),
+    "answered": INBOX["answered"],
+    "inbox_lanes": _all(Kind.DONE, "lane", "used_at")
+    | _all(Kind.GROUP, "server")
+    | _all(Kind.PROGRAM, "platform", "holder"),
+    "inbox_processes": _all(Kind.PROGRAM, "no", "pid", "seen_at"),
+}
+"""The same in the PostgreSQL database, where several processes answer: `lane` is the digest of a chat."""
