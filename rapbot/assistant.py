@@ -105,8 +105,8 @@ class Assistant:
                 self._visibility.drop(person)
                 forget_names()
             case ["concept", int(concept_id), _]:
-                for owner in self._indexes.drop_with(concept_id):
-                    self._visibility.drop(owner)
+                self._indexes.drop_with(concept_id)
+                self._visibility.drop("")  # whatever was shared
                 forget_names()
 
     # -- what was taught ------------------------------------------------------------------------------------

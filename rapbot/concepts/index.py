@@ -156,16 +156,11 @@ class IndexCache:
         """Forget what is cached of `owner` at once; the next `get` reads the store."""
         self._recent.drop(owner)
 
-    def drop_with(self, concept_id: int) -> list[str]:
-        """Forget what is cached of whoever has (or had) this concept: their ids."""
-        owners = [
-            owner
-            for owner, known in self._recent.items()
-            if any(card.concept_id == concept_id for card in known.collection.cards)
-        ]
-        for owner in owners:
-            self.drop(owner)
-        return owners
+    def drop_with(self, concept_id: int) -> None:
+        """The same of whoever has this concept, or had it."""
+        self._recent.drop_where(
+            lambda _owner, known: any(card.concept_id == concept_id for card in known.collection.cards)
+        )
 
     def _keep(self, owner: str, fresh: OwnerIndex) -> None:
         other = self._recent.get(owner)

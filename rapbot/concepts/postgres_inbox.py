@@ -281,7 +281,8 @@ class PostgresInbox:
 
 
 async def _carry_out(db: PostgresStatements, who: Who, turn: _Turn) -> _Done:
-    await take_part(db, who)
+    if turn.claim:
+        await take_part(db, who)
     arrived = [one for some, _future in turn.arrived for one in some]
     lanes = {one.lane: one for one in arrived}
     if turn.answered:

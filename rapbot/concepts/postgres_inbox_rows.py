@@ -56,9 +56,13 @@ class Who:
     leaving: frozenset[str] = frozenset()
 
 
+_KNOWN = "SELECT no FROM inbox_processes WHERE no = {} FOR KEY SHARE"
+"""Until the transaction ends nobody can take the lanes of this process; no row: somebody has done so."""
+
+
 async def take_part(db: PostgresStatements, who: Who) -> None:
-    """Nobody can take this process's lanes until the transaction ends. Raises Reaped: somebody has done so."""
-    if not await db.fetch("SELECT 1 FROM inbox_processes WHERE no = ? FOR KEY SHARE", (who.no,)):
+    """Raises Reaped."""
+    if not await db.fetch(_KNOWN.format("?"), (who.no,)):
         raise Reaped
 
 
@@ -67,11 +71,13 @@ async def lock_lanes(db: PostgresStatements, lanes: Iterable[bytes]) -> None:
 
 
 async def take_lanes(db: PostgresStatements, who: Who, lanes: Mapping[bytes, Arrived]) -> dict[bytes, int | None]:
-    """Lock these lanes, and be the holder of those that had none. The holder of each."""
+    """Lock these lanes, and be the holder of those that had none. The holder of each. Raises Reaped."""
     ones = [lanes[lane] for lane in sorted(lanes)]
     rows = await db.fetch(
-        "INSERT INTO inbox_lanes AS l (lane, platform, server, holder)"
-        " SELECT * FROM unnest(?::bytea[], ?::text[], ?::bigint[], ?::integer[])"
+        f"WITH me AS ({_KNOWN.format('?5')}) INSERT INTO inbox_lanes AS l (lane, platform, server, holder)"
+        " SELECT new.lane, new.platform, new.server, new.holder FROM me,"
+        " unnest(?1::bytea[], ?2::text[], ?3::bigint[], ?4::integer[]) WITH ORDINALITY"
+        " AS new (lane, platform, server, holder, place) ORDER BY new.place"
         " ON CONFLICT (lane) DO UPDATE SET used_at = now(), holder = coalesce(l.holder, excluded.holder)"
         " RETURNING lane, holder",
         (
@@ -79,8 +85,11 @@ async def take_lanes(db: PostgresStatements, who: Who, lanes: Mapping[bytes, Arr
             [one.platform for one in ones],
             [one.server for one in ones],
             [None if one.platform in who.leaving else who.no for one in ones],
+            who.no,
         ),
     )
+    if not rows:
+        raise Reaped
     return {bytes(lane): holder for lane, holder in rows}
 
 
