@@ -40,7 +40,7 @@ Times = defaultdict[str, list[float]]
 
 
 def _update(number: int, place: str) -> Arrived:
-    told = {"key": f"{place} {number}", "question": f"{place} {number}", "person": "1", "place": place}
+    told: dict[str, Any] = {"key": f"{place} {number}", "question": f"{place} {number}", "person": "1", "place": place}
     return Arrived(platform=_PLATFORM, update=_WORDS, expires_at=2e9, **told)
 
 
