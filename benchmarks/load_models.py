@@ -11,11 +11,10 @@ import json
 import os
 import time
 from collections.abc import Sequence
-from multiprocessing.connection import Connection
 
 from rapbot.inference import serving
 from rapbot.inference.job import Answer, Job
-from rapbot.inference.serving import Failure, WorkerStart
+from rapbot.inference.serving import Channel, Failure, WorkerStart
 from tests import light_models
 
 RUN = "BENCHMARK_RUN"
@@ -23,7 +22,7 @@ WORKER = "worker"
 """Under which an answer's timings hold the seconds of its whole batch."""
 
 
-def initialise(start: WorkerStart, progress: Connection) -> None:
+def initialise(start: WorkerStart, progress: Channel) -> None:
     """In the place of `serving.initialise`."""
     wanted = json.loads(os.environ[RUN])
     base, each = wanted["batch_s"] or (0.0, 0.0)

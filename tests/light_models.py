@@ -9,7 +9,6 @@ import os
 import signal
 import time
 from collections.abc import Sequence
-from multiprocessing.connection import Connection
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +19,7 @@ from rapbot.inference.job import Region
 from rapbot.inference.meeting import FaceEyes
 from rapbot.inference.pipeline import Models, RapPipeline
 from rapbot.inference.seams import Target, Views
-from rapbot.inference.serving import WorkerStart
+from rapbot.inference.serving import Channel, WorkerStart
 from rapbot.messages import WHOLE
 from rapbot.photos import PhotoLimits
 from tests.scripted import Scripted
@@ -29,7 +28,7 @@ TROUBLE = {"memory": (255, 0, 255), "death": (0, 255, 0), "hang": (0, 0, 255)}
 """Colours of pictures that need more memory than there is, end the process, or never get done."""
 
 
-def initialise(start: WorkerStart, progress: Connection) -> None:
+def initialise(start: WorkerStart, progress: Channel) -> None:
     """In the place of `serving.initialise`: the same with these models."""
     profiles.load_pipeline = load_pipeline
     serving.initialise(start, progress)
