@@ -57,8 +57,11 @@ def variables() -> Iterator[tuple[str, str, str]]:
     for file in DEPLOY.glob("compose*.yaml"):
         for name, value in re.findall(r"(?m)^ +(?:# )?(RAPBOT_\w+): (.+)$", file.read_text()):
             yield file.name, name, value
-    for name, value in re.findall(r"name: (RAPBOT_\w+), value: ([^}]+)", (DEPLOY / "kubernetes.yaml").read_text()):
-        yield "kubernetes.yaml", name, value
+    for file in DEPLOY.glob("kubernetes*.yaml"):
+        for part in yaml.safe_load_all(file.read_text()):
+            for one in part["spec"]["template"]["spec"]["containers"][0]["env"] if "template" in part["spec"] else ():
+                if one["name"].startswith("RAPBOT_"):
+                    yield file.name, one["name"], one["value"].replace("$(ORDINAL)", "2")
 
 
 def test_hadolint_has_nothing_to_say_about_the_dockerfile() -> None:
@@ -71,16 +74,14 @@ def test_every_option_that_is_set_is_one_that_rapbot_takes(monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     found = list(variables())
     assert {file for file, *_ in found} == {
-        *("Dockerfile", "compose.yaml", "compose.cuda.yaml", "kubernetes.yaml"),
+        *("Dockerfile", "compose.yaml", "compose.cuda.yaml", "kubernetes.yaml", "kubernetes-several.yaml"),
         *("rapbot.service", "rapbot-backup.service"),
     }
-    for file, name, value in found:
+    for file in {file for file, *_ in found}:
         with monkeypatch.context() as patch:
-            patch.setenv(name, value)
-            try:
-                load_settings()
-            except Exception as error:
-                raise AssertionError(f"{file}: {name}={value}") from error
+            for _file, name, value in (one for one in found if one[0] == file):
+                patch.setenv(name, value)
+            load_settings()
 
 
 @pytest.mark.parametrize("target", ["cpu", "cuda"])
@@ -173,20 +174,40 @@ async def test_the_database_gets_a_role_of_its_own_that_is_no_superuser(
         await postgres_server.administer(f"DROP DATABASE {role} WITH (FORCE)", f"DROP ROLE {role}")
 
 
-def test_kubernetes_asks_the_paths_that_there_are() -> None:
-    [claim, deployment] = yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text())
-    pod = deployment["spec"]["template"]["spec"]
+@pytest.mark.parametrize("name", ["kubernetes", "kubernetes-several"])
+def test_kubernetes_asks_the_paths_that_there_are_and_gives_no_rights(name: str) -> None:
+    parts = list(yaml.safe_load_all((DEPLOY / f"{name}.yaml").read_text()))
+    [runs] = [part for part in parts if "template" in part["spec"]]
+    pod = runs["spec"]["template"]["spec"]
     [container] = pod["containers"]
-    [port] = container["ports"]
-    assert ("EXPOSE", str(port["containerPort"])) in stages()["cpu"]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert ("EXPOSE", str(ports["figures"])) in stages()["cpu"]
     for probe, path in (("startup", "/healthz"), ("liveness", "/healthz"), ("readiness", "/readyz")):
-        assert container[f"{probe}Probe"]["httpGet"] == {"path": path, "port": port["name"]}
+        assert container[f"{probe}Probe"]["httpGet"] == {"path": path, "port": "figures"}
     assert pod["securityContext"]["runAsUser"] == 10001
-    assert container["securityContext"]["readOnlyRootFilesystem"]
-    volumes = {volume["name"] for volume in pod["volumes"]}
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    claims = {claim["metadata"]["name"] for claim in runs["spec"].get("volumeClaimTemplates", ())}
+    volumes = {volume["name"] for volume in pod["volumes"]} | claims
     assert {mount["name"] for mount in container["volumeMounts"]} == volumes
-    assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
     assert {mount["mountPath"] for mount in container["volumeMounts"]} >= {"/data", "/cache", "/tmp"}
+    labels = runs["spec"]["template"]["metadata"]["labels"]
+    assert runs["spec"]["selector"]["matchLabels"] == labels
+    for service in (part for part in parts if part["kind"] == "Service"):
+        assert service["spec"]["selector"] == labels
+        assert {port["targetPort"] for port in service["spec"]["ports"]} <= set(ports)
+
+
+def test_of_several_copies_each_has_a_shard_of_its_own() -> None:
+    parts = list(yaml.safe_load_all((DEPLOY / "kubernetes-several.yaml").read_text()))
+    [runs] = [part for part in parts if "template" in part["spec"]]
+    set_to = {name: value for file, name, value in variables() if file == "kubernetes-several.yaml"}
+    assert int(set_to["RAPBOT_DISCORD__SHARD_COUNT"]) == runs["spec"]["replicas"]
+    assert set_to["RAPBOT_DISCORD__SHARD_IDS"] == "[2]"
 
 
 @pytest.fixture
