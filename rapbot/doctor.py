@@ -252,6 +252,12 @@ def _page(settings: Settings) -> str:
     return f"http://{settings.web.host}:{settings.web.port} is free; {asked}"
 
 
+def _watching(settings: Settings) -> str:
+    from rapbot.observing import described
+
+    return described(settings)
+
+
 def _telegram(settings: Settings) -> str:
     if not settings.telegram.enabled:
         return "off (docs/telegram.md tells how to get a token)"
@@ -287,6 +293,7 @@ _CHECKS: dict[str, Callable[[Settings], str | Note]] = {
     "page": _page,
     "telegram": _telegram,
     "discord": _discord,
+    "watching": _watching,
     "profiles": _profiles,
 }
 _SLOW = frozenset({"models", "worker"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
@@ -59,6 +60,25 @@ async def observing(settings: Settings, platforms: Collection[str]) -> AsyncIter
                 await asyncio.to_thread(close)
 
 
+def described(settings: Settings) -> str:
+    """What is watched, in words; nothing is started. Raises ConfigError where a package is missing."""
+    chosen, told = settings.metrics, []
+    if chosen.port is not None:
+        _need("prometheus_client", "[metrics]")
+        told.append(f"figures and health at {chosen.host}:{chosen.port or 'any free port'}")
+    if _traced(settings):
+        _need("opentelemetry.exporter.otlp.proto.http", "[tracing]")
+        told.append(f"traces to {settings.tracing.endpoint or 'where OTEL_EXPORTER_OTLP_ENDPOINT says'}")
+    return ", ".join(told) or "off (docs/observability.md)"
+
+
+def _need(package: str, what: str) -> None:
+    try:
+        importlib.import_module(package)
+    except ImportError as error:
+        raise ConfigError(_MISSING.format(what=what)) from error
+
+
 def _metrics(settings: Settings) -> Metrics | None:
     if settings.metrics.port is None:
         return None
@@ -70,8 +90,7 @@ def _metrics(settings: Settings) -> Metrics | None:
 
 
 def _traces(settings: Settings) -> tuple[Watcher | None, Callable[[], None] | None]:
-    by_environment = any(os.environ.get(name) for name in _ADDRESSES) and not _switched_off()
-    if not settings.tracing.endpoint and not by_environment:
+    if not _traced(settings):
         return None, None
     try:
         from rapbot.tracing import Traces
@@ -84,8 +103,7 @@ def _traces(settings: Settings) -> tuple[Watcher | None, Callable[[], None] | No
     return traces, traces.close
 
 
-def _switched_off() -> bool:
-    return (
-        os.environ.get("OTEL_SDK_DISABLED", "").casefold() == "true"
-        or os.environ.get("OTEL_TRACES_EXPORTER", "otlp") == "none"
-    )
+def _traced(settings: Settings) -> bool:
+    off = os.environ.get("OTEL_SDK_DISABLED", "").casefold() == "true"
+    by_environment = os.environ.get("OTEL_TRACES_EXPORTER", "otlp") != "none" and any(map(os.environ.get, _ADDRESSES))
+    return not off and bool(settings.tracing.endpoint or by_environment)

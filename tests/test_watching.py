@@ -22,7 +22,7 @@ from rapbot.inbox import Arrived, Handling
 from rapbot.inference.queue import JobQueue
 from rapbot.logs import configure_logs, get_logger
 from rapbot.messages import Chat, ProgressListener, Reply
-from rapbot.observing import observing
+from rapbot.observing import described, observing
 from rapbot.watching import (
     Batch,
     Event,
@@ -203,6 +203,18 @@ async def test_without_its_packages_it_says_what_to_install(
     with pytest.raises(ConfigError, match=r"\.\[scale\]"):
         async with observing(Settings(**chosen), []):  # type: ignore[arg-type]
             pass
+    with pytest.raises(ConfigError, match=r"\.\[scale\]"):
+        described(Settings(**chosen))  # type: ignore[arg-type]
+
+
+def test_the_doctor_tells_what_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert described(Settings()).startswith("off")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    told = described(Settings(metrics=MetricsSettings(port=9464)))
+    assert "127.0.0.1:9464" in told
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT" in told
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    assert described(Settings()).startswith("off")
 
 
 async def test_a_collector_that_is_away_costs_a_line_and_nothing_more(
