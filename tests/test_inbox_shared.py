@@ -10,6 +10,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
+from adapters.intake import Intake, Replaying
+from rapbot import watching
 from rapbot.concepts import postgres_inbox_presence
 from rapbot.concepts.kept import SHARED_INBOX
 from rapbot.concepts.postgres_connection import PostgresDatabase
@@ -55,6 +57,36 @@ async def test_whoever_receives_it_a_chat_is_answered_by_one_process_in_order(po
         assert keys(await handed(one, 3)) == [1, 2, 4]
         assert keys(await handed(two, 2)) == [3, 5]
         assert all(not kept.begun for kept in await handed_after(one, two))
+
+
+async def test_a_message_has_one_number_whichever_process_answers_it(postgres_url: str) -> None:
+    """So the lines of both logs can be put together, and its traces too."""
+    heard: asyncio.Queue[str] = asyncio.Queue()
+
+    async def answer(_kept: Kept, _again: bool) -> None:
+        heard.put_nowait(watching.number())
+
+    async def nothing(_kept: Kept, _words: str) -> None:
+        return None
+
+    async with (
+        PostgresDatabase.open(postgres_url) as one,
+        PostgresDatabase.open(postgres_url) as two,
+        PostgresInbox.open(one) as receiving,
+        PostgresInbox.open(two) as answering,
+    ):
+        await answering.waiting(PLATFORM)
+        await answering.accept([update(1, "a")])  # so the chat is its own
+        intake = Intake(PLATFORM, answering, SLOW)
+        await intake.replay(Replaying(answer, lambda _question, _note: None, nothing))
+        await receiving.waiting(PLATFORM)
+        await receiving.accept([update(2, "a")])
+        try:
+            async with asyncio.timeout(SLOW):
+                numbers = [await heard.get() for _ in range(2)]
+        finally:
+            await intake.close()
+    assert numbers == [update(number, "a").digest.hex() for number in (1, 2)]
 
 
 async def handed_after(one: PostgresInbox, two: PostgresInbox) -> list[Kept]:
