@@ -1,17 +1,19 @@
 """Processes of the bot are restarted one after the other while people write: lost, doubled, slower by how much?
 
     python -m benchmarks.rolling_restart [--processes 3] [--seconds 30] [--rate 8] [--people 30] [--seed 1] [--kill]
+        [--beside]
 
 Real processes with workers of their own (light models) share one PostgreSQL server, which is started for the run, and
 get Telegram's calls through a balancer that hands each to the next process in turn. First nothing happens for a while,
-then every process is restarted in turn (`--kill`: with SIGKILL), under the same load. Every question, photo and album
-must get one answer.
+then for as long one process after the other is restarted without a pause (`--kill`: with SIGKILL), under the same load.
+Every question, photo and album must get one answer.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import random
 import sys
@@ -29,6 +31,8 @@ from tests.peers.telegram.wire import Call
 WAITING = "…"
 """Ends every message that is no answer yet."""
 ALL_ANSWERED_S = 120.0
+BETWEEN_S = 0.5
+"""From the start of one to the end of the next."""
 AFTER_S = 2.0
 """From the last answer until nothing is expected to follow any more."""
 _KINDS = {"help": "commands", "concepts": "commands", "photo": "photos", "about it": "photos", "album": "albums"}
@@ -137,9 +141,17 @@ def _text(arguments: dict[str, Any]) -> str:
 
 
 async def campaign(
-    bots: Fleet, *, seconds: float, rate: float, people: int, seed: int, restarts: int | None = None, kill: bool = False
+    bots: Fleet,
+    *,
+    seconds: float,
+    rate: float,
+    people: int,
+    seed: int,
+    restarts: int | None = None,
+    kill: bool = False,
+    beside: bool = False,
 ) -> Found:
-    """`seconds` of each phase at least; `restarts`: of how many processes (None: of all)."""
+    """`seconds` of each phase at least; `restarts`: of how many processes (None: of all), each at least once."""
     crowd = People(bots.peer, people, rate, random.Random(seed))
     writing = asyncio.create_task(crowd.write())
     took: list[tuple[float, float]] = []
@@ -147,20 +159,35 @@ async def campaign(
         await asyncio.sleep(min(seconds, 3.0))
         crowd.phase = "steady"
         await asyncio.sleep(seconds)
-        crowd.phase = "restarting"
-        began = asyncio.get_running_loop().time()
-        for process in bots.processes[:restarts]:
-            before = asyncio.get_running_loop().time()
+        if beside:
+            crowd.phase = "beside starts of others"
+            await _starts_of_others(seconds)
+        end = asyncio.get_running_loop().time() + seconds
+        for process in itertools.cycle(bots.processes[:restarts]):
+            crowd.phase, before = "restarting: while one ends", asyncio.get_running_loop().time()
             await (process.kill() if kill else process.stop())
-            between = asyncio.get_running_loop().time()
+            crowd.phase, between = "restarting: while one starts", asyncio.get_running_loop().time()
             await process.start()
             took.append((round(between - before, 2), round(asyncio.get_running_loop().time() - between, 2)))
-            await asyncio.sleep(0.5)
-        await asyncio.sleep(max(0.0, seconds - (asyncio.get_running_loop().time() - began)))
+            crowd.phase = "restarting: between"
+            await asyncio.sleep(BETWEEN_S)
+            if len(took) >= len(bots.processes[:restarts]) and asyncio.get_running_loop().time() > end:
+                break
     finally:
         writing.cancel()
     await _all_answered(bots.peer, crowd)
     return _found(bots, crowd, took)
+
+
+async def _starts_of_others(seconds: float) -> None:
+    """Programs that load what a process loads and then end, one after the other: they cost the same processor time."""
+    loads = "import adapters.telegram.serving, rapbot.app, rapbot.inference.serving, rapbot.inference.pipeline, asyncpg"
+    end = asyncio.get_running_loop().time() + seconds
+    while asyncio.get_running_loop().time() < end:
+        for _of_program_and_worker in range(2):
+            other = await asyncio.create_subprocess_exec(sys.executable, "-c", loads)
+            await other.wait()
+        await asyncio.sleep(BETWEEN_S)
 
 
 async def _all_answered(peer: TelegramPeer, crowd: People) -> None:
@@ -190,11 +217,12 @@ def _found(bots: Fleet, crowd: People, took: list[tuple[float, float]]) -> Found
             found.doubled.append(f"{words}: {[one.text for one in told[question]]}")
         if not _fits(asked.kind, said[0].text):
             found.wrong.append(f"{words}: {said[0].text}")
-        for what in (asked.phase, f"{asked.phase}, {_KINDS[asked.kind]}"):
+        whole = asked.phase.partition(":")[0]
+        for what in dict.fromkeys((whole, f"{whole}, {_KINDS[asked.kind]}", asked.phase)):
             times[what].append(said[0].at - asked.at)
         if asked.kind == "about it":
-            about[asked.phase] += 1
-            forgotten[asked.phase] += "Which photo" in said[0].text
+            about[whole] += 1
+            forgotten[whole] += "Which photo" in said[0].text
     found.forgotten_photos = {phase: f"{forgotten[phase]} of {count}" for phase, count in about.items()}
     found.seconds = {phase: _spread(sorted(some)) for phase, some in times.items() if not phase.startswith("starting")}
     return found
@@ -234,6 +262,7 @@ async def run(options: argparse.Namespace, folder: Path) -> Found:
                 people=options.people,
                 seed=options.seed,
                 kill=options.kill,
+                beside=options.beside,
             )
     finally:
         server.remove()
@@ -247,6 +276,7 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=30)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kill", action="store_true")
+    parser.add_argument("--beside", action="store_true", help="first a phase in which only the processor is as busy")
     parser.add_argument("--folder", type=Path, help="is kept, with the logs of the processes")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
