@@ -136,20 +136,22 @@ class Intake:
 
     def _take(self, platform: Replaying, inbox: Inbox, rows: Sequence[Kept]) -> None:
         people: dict[str, list[Kept]] = {}
+        new: list[Kept] = []
         for kept in rows:
-            if kept.begun:
+            if kept.begun or kept.expires_at < time.time():
                 people.setdefault(kept.person, []).append(kept)
+            else:
+                new.append(kept)
         if people:
             _log.info("unanswered updates found", platform=self.platform, people=len(people))
         for person, theirs in people.items():
             doing = self._replay(platform, inbox, theirs, self._replays.get(person))
             task = self._replays[person] = asyncio.create_task(doing, name="replay")
             task.add_done_callback(lambda task, person=person: self._end_replay(person, task))  # type: ignore[misc]
-        for kept in rows:
-            if not kept.begun:
-                new = asyncio.create_task(self._new(platform, Handling(inbox, kept)), name="update")
-                self._begun.add(new)
-                new.add_done_callback(self._begun.discard)
+        for kept in new:
+            begun = asyncio.create_task(self._new(platform, Handling(inbox, kept)), name="update")
+            self._begun.add(begun)
+            begun.add_done_callback(self._begun.discard)
 
     def _end_replay(self, person: str, task: asyncio.Task[None]) -> None:
         if self._replays.get(person) is task:

@@ -205,7 +205,7 @@ class TelegramSettings(_TokenSection):
     webhook_listen: str = "127.0.0.1"
     webhook_port: int = Field(8443, ge=0, le=65535)
     webhook_secret: SecretStr | None = None
-    """1-256 characters A-Z a-z 0-9 _ -; made anew at every start when not given."""
+    """1-256 characters A-Z a-z 0-9 _ -; when not given made anew at every start, with `store.url` of the token."""
     api_url: str = "https://api.telegram.org"
     album_wait_s: float = Field(1.5, gt=0, le=10)
     grace_s: float = Field(30.0, ge=0)

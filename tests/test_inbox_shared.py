@@ -18,6 +18,7 @@ from rapbot.concepts.postgres_connection import PostgresDatabase
 from rapbot.concepts.postgres_inbox import PostgresInbox
 from rapbot.concepts.postgres_inbox_rows import Shards
 from rapbot.inbox import Arrived, Kept
+from tests.postgres import PostgresServer
 
 PLATFORM = "telegram:7"
 SLOW = 90.0
@@ -182,6 +183,25 @@ async def test_a_connection_that_breaks_and_comes_back_costs_nothing(
         assert await one.sharing.holds(kept)
         await two.accept([update(2, "a")])
         assert keys(await handed(one, 1)) == [2]
+
+
+async def test_a_restart_of_the_database_takes_nothing_from_anybody(
+    postgres_url: str, postgres_server: PostgresServer
+) -> None:
+    async with process(postgres_url) as one, process(postgres_url) as two:
+        await one.accept([update(1, "a"), update(2, "b")])
+        first, second = await handed(one, 2)
+        missed = [asyncio.Event(), asyncio.Event()]
+        one.on_missed, two.on_missed = missed[0].set, missed[1].set
+        postgres_server.crash()
+        done = asyncio.create_task(one.done(first))  # waits for the server
+        postgres_server.start()
+        async with asyncio.timeout(SLOW):
+            await asyncio.gather(done, *(event.wait() for event in missed))
+        await two.accept([update(3, "b"), update(1, "a")])
+        assert await one.sharing.holds(second)
+        assert keys(await handed(one, 1)) == [3]
+        assert [row["key"] for row in await one.about(["telegram:1"])] == ["2", "3"]
 
 
 async def test_a_process_that_hangs_loses_what_it_was_at_and_finds_that_out(
