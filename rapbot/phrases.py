@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from rapbot.concepts.concept import Concept
-from rapbot.concepts.kept import SAYS, Kind
+from rapbot.concepts.kept import SAYS, SAYS_OF_POSTGRES, Kind
 from rapbot.concepts.store import Undone, UndoneKind
 from rapbot.config import Settings
 from rapbot.conversation import AnswerRecord
@@ -70,8 +70,14 @@ def why_sentences(record: AnswerRecord, names: dict[int, str], most: int = 8) ->
 def privacy_sentences(settings: Settings) -> str:
     """What is kept, where and how long, as this program is configured."""
     expires = settings.retention.days > 0
-    kept = [_(words) for kind, words in SAYS.items() if kind is not Kind.VISIT or expires]
-    lines = [_("What I keep, on the computer that runs me:"), *(f"• {one}" for one in kept)]
+    says = SAYS | SAYS_OF_POSTGRES if settings.store.enabled else SAYS
+    kept = [_(words) for kind, words in says.items() if kind is not Kind.VISIT or expires]
+    where = (
+        _("What I keep, in the database of whoever runs me:")
+        if settings.store.enabled
+        else _("What I keep, on the computer that runs me:")
+    )
+    lines = [where, *(f"• {one}" for one in kept)]
     facts = {
         "hours": settings.inbox.hours,
         "minutes": settings.chat.context_minutes,
@@ -91,6 +97,8 @@ def privacy_sentences(settings: Settings) -> str:
         if settings.encryption.enabled
         else _("Whoever runs me can read it.")
     )
+    if settings.store.enabled:
+        lines.append(_("What you delete is gone for me at once; the database overwrites it when it needs the room."))
     lines.append(
         _("If they make backups, what you delete is in those until they are deleted; it does not come back from there.")
     )

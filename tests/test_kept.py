@@ -28,7 +28,7 @@ from rapbot.concepts.sealing import new_key
 from rapbot.concepts.sql_person import NOBODYS, WHOSE
 from rapbot.concepts.sqlite_inbox import SqliteInbox
 from rapbot.concepts.store import AddAvatar, Edit, Remember, SetFaces
-from rapbot.config import EncryptionSettings, InboxSettings, RetentionSettings, Settings
+from rapbot.config import EncryptionSettings, InboxSettings, RetentionSettings, Settings, StoreSettings
 from rapbot.errors import ConceptError
 from rapbot.inbox import Arrived, Handling, handled
 from rapbot.inference.job import Answer, EncodedAvatar
@@ -127,6 +127,10 @@ def test_privacy_says_how_this_program_is_set(tmp_path: Path) -> None:
     key_ = SecretStr((tmp_path / "key").read_text())
     assert "encrypted on disk" in privacy_sentences(Settings(encryption=EncryptionSettings(key=key_)))
     assert "another server" not in privacy_sentences(Settings())
+    there = privacy_sentences(Settings(store=StoreSettings(url="postgresql://host/rapbot")))
+    assert "in the database of whoever runs me" in there
+    assert "overwrites it when it needs the room" in there
+    assert "a second later" not in there
     assert "another server" in privacy_sentences(Settings(profile="server"))
 
 

@@ -66,6 +66,12 @@ SAYS: dict[Kind, str] = {
 """What `/privacy` says about each kind, in the order in which it says it."""
 
 
+SAYS_OF_POSTGRES: dict[Kind, str] = {
+    Kind.WAITING: mark("your messages (not their photos) until they are answered, at most {hours:.0f} hours"),
+}
+"""What it says instead where everything is in a PostgreSQL database, which wipes nothing by itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """`sealed`: the kind of cell as the encryption knows it; empty: never encrypted."""
