@@ -25,7 +25,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_
 from rapbot import __version__
 from rapbot.config import TracingSettings
 from rapbot.logs import get_logger, hide
-from rapbot.watching import Event, Trip, Worked
+from rapbot.watching import Event, Outcome, Trip, Worked
 
 _log = get_logger(__name__)
 _PATH = "/v1/traces"
@@ -79,10 +79,13 @@ class Traces:
         self._numbers.trace = int(trip.number, 16)
         spans = _Spans(self, trip)
         about = {"rapbot.platform": trip.platform, "rapbot.outcome": trip.outcome.value}
-        with spans.span("message", trip.began, trip.ended, trip.refused, about, SpanKind.CONSUMER) as whole:
-            first = trip.steps[0]
-            began = first.since if isinstance(first, Worked) else first.began
-            with spans.span("receive", trip.began, began, parent=whole):
+        if trip.refused:
+            about["rapbot.refused"] = trip.refused
+        # A sentence of refusal is an answer: what failed is a step.
+        failed = trip.steps[-1].error if trip.outcome is Outcome.UNDELIVERED else ""
+        with spans.span("message", trip.began, trip.ended, failed, about, SpanKind.CONSUMER) as whole:
+            first = min(step.since if isinstance(step, Worked) else step.began for step in trip.steps)
+            with spans.span("receive", trip.began, first, parent=whole):
                 pass
             for step in trip.steps:
                 if isinstance(step, Worked):

@@ -261,10 +261,15 @@ async def test_who_asks_too_much_at_once_is_counted_as_left_out(bot: Bot) -> Non
 async def test_a_worker_that_died_is_not_ready_and_comes_back_without_a_message(bot: Bot) -> None:
     await bot.readiness(200)
     before = (await bot.figures())["rapbot_worker_restarts_total"]
-    assert "stopped twice" in await bot.asks(bot.somebody(), "", picture(light_models.TROUBLE["death"]))
+    chat, person = bot.somebody()
+    spans = await bot.traced(bot.asks((chat, person), "", picture(light_models.TROUBLE["death"])))
+    assert "stopped twice" in bot.telegram.sent(chat)[-1].text
     figures = await bot.figures()
     assert figures["rapbot_worker_restarts_total"] == before + 2
     assert figures["rapbot_worker_up"] == 0
+    assert {span.name for span in spans if span.failed} == {"worker"}
+    [whole] = [span for span in spans if span.name == "message"]
+    assert whole.attributes["rapbot.refused"] == "WorkerDied"
     assert await bot.readiness(503) == {"ready": False, "worker": "starting"}
     await bot.readiness(200)
 
