@@ -17,7 +17,7 @@ import json
 import random
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,6 @@ from benchmarks.load import (
     Crowd,
     House,
     Measured,
-    Question,
     add_models,
     answered,
     arrivals,
@@ -37,7 +36,7 @@ from benchmarks.load import (
     rounded,
     run,
 )
-from benchmarks.queueing import Service, Workers, highest_rate, most, percentile, predicted
+from benchmarks.queueing import Service, Workers, highest_rate, most, percentile, predicted, replayed
 
 ASKED = {"photo": MIX["photo"], "text": MIX["question"]}
 """What the worker gets of the mix; commands need no model."""
@@ -65,52 +64,75 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def around(calibration: Measured, singles: int) -> float:
-    """Median seconds of everything but queue and worker, for single messages."""
+def fitted(calibration: Measured, singles: int) -> Service:
+    """What batches take, and what is around them: of single messages, in the order in which they were sent."""
     alone = [one for one in calibration.asked[:singles] if one.answered is not None]
-    batches = [seconds for kinds, seconds in calibration.told.batches if len(kinds) == 1][: len(alone)]
-    return statistics.median(
-        max(0.0, latency - seconds) for latency, seconds in zip(latencies(alone), batches, strict=False)
-    )
+    batches = [seconds for kinds, seconds in calibration.told.batches if len(kinds) == 1]
+    beside: dict[str, list[float]] = {kind: [] for kind in ASKED}
+    for question, latency, seconds in zip(alone, latencies(alone), batches, strict=False):
+        beside[_KIND[question.kind]].append(max(0.0, latency - seconds - Workers().wait))
+    around = {kind: statistics.median(some) for kind, some in beside.items()}
+    return replace(Service.fitted(calibration.told.batches), around=around)
 
 
-def compare(
-    load: float, rate: float, service: Service, beside: float, measured: Sequence[Question]
-) -> dict[str, dict[str, float]]:
-    """Seconds of messages that need a model: predicted and measured."""
-    told = [seconds + beside for _kind, seconds in predicted(rate * _SHARE, service, ASKED, Workers())]
-    found = [one.answered - one.due for one in measured if one.kind in _KIND and one.answered is not None]
-    return {
-        "load": {"of_the_most": load, "messages_a_second": rate, "measured": len(found)},
-        "predicted_s": {"mean": statistics.mean(told), **percentiles(told)},
-        "measured_s": {"mean": statistics.mean(found), **percentiles(found)},
+def compare(load: float, rate: float, service: Service, measured: Measured) -> dict[str, dict[str, float]]:
+    """Seconds of messages that need a model: measured, predicted for these very arrivals, and in the long run.
+
+    `same_times`: with what batches took in these very minutes, in the place of what they took before; on a machine that
+    does other things too, the difference is that of the machine and no fault of the queue's model.
+    """
+    asked = [one for one in measured.asked if one.kind in _KIND and one.answered is not None]
+    arrivals = [(one.due, _KIND[one.kind]) for one in asked]
+    same = replace(Service.fitted(measured.told.batches), around=service.around)
+    told = {
+        "measured_s": [one.answered - one.due for one in asked if one.answered is not None],
+        "predicted_s": [one for _kind, one in replayed(arrivals, service, Workers())],
+        "same_times_s": [one for _kind, one in replayed(arrivals, same, Workers())],
+        "in_the_long_run_s": [one for _kind, one in predicted(rate * _SHARE, service, ASKED, Workers())],
     }
+    row = {name: {"mean": statistics.mean(some), **percentiles(some)} for name, some in told.items()}
+    return {"load": {"of_the_most": load, "messages_a_second": rate, "measured": len(asked)}, **row}
 
 
-async def validated(options: argparse.Namespace) -> tuple[Service, float, dict[str, Any], list[dict[str, Any]]]:
+async def validated(options: argparse.Namespace) -> tuple[Service, dict[str, Any], list[dict[str, Any]]]:
     async with house(options.people, options.models, options.batch_s, options.seed) as there:
         await run(there, lambda: arrivals(there.crowd, 1.0, 3.0))  # everything is warm
         calibration = await calibrate(there, options.singles, options.burst)
-        service, beside = Service.fitted(calibration.told.batches), around(calibration, options.singles)
-        rows = []
+        service = fitted(calibration, options.singles)
+        _save(options.save, "calibration", calibration)
+        rows: list[dict[str, Any]] = []
         for load in options.loads:
             rate = load * most(service, ASKED, Workers()) / _SHARE
             measured = await run(there, _sending(there.crowd, rate, options.seconds))
-            rows.append(compare(load, rate, service, beside, measured.asked))
-            told = report(measured, rate, options.core_hour, options.gpu_hour)
+            rows.append(compare(load, rate, service, measured))
+            told = report(measured, rate, options.core_hour, options.worker_hour)
+            _save(options.save, f"load {load}", measured)
             print(json.dumps(rounded({**rows[-1], "lost": told["lost"], "batch_size": told["batch_size"]})), flush=True)
-    return service, beside, told, rows
+    return service, told, rows
+
+
+def _save(file: Path | None, name: str, measured: Measured) -> None:
+    """A line of everything, for a later look."""
+    if file is not None:
+        row = {
+            "run": name,
+            "asked": [[one.kind, one.due, one.answered] for one in measured.asked],
+            "batches": measured.told.batches,
+            "hops": [asdict(one) for one in measured.told.hops],
+        }
+        with file.open("a") as into:
+            into.write(json.dumps(row) + "\n")
 
 
 def _sending(crowd: Crowd, rate: float, seconds: float) -> Any:
     return lambda: arrivals(crowd, rate, seconds)
 
 
-def people_at(options: argparse.Namespace, service: Service, beside: float) -> list[dict[str, float]]:
+def people_at(options: argparse.Namespace, service: Service) -> list[dict[str, float]]:
     """For each number of workers: how many people, and the price of a thousand messages of what the workers run on."""
     rows = []
     for count in REPLICAS:
-        rate = highest_rate(service, ASKED, Workers(count), max(0.0, options.within - beside)) / _SHARE
+        rate = highest_rate(service, ASKED, Workers(count), options.within) / _SHARE
         hourly = rate * 3600
         rows.append(
             {
@@ -118,13 +140,13 @@ def people_at(options: argparse.Namespace, service: Service, beside: float) -> l
                 "messages_a_second": rate,
                 "people": hourly / options.messages,
                 "people_each": hourly / options.messages / count,
-                "gpu_cost_a_thousand": 1000 * count * options.gpu_hour / hourly if hourly else float("inf"),
+                "worker_cost_a_thousand": 1000 * count * options.worker_hour / hourly if hourly else float("inf"),
             }
         )
     return rows
 
 
-def plot(file: Path, service: Service, beside: float, rows: Sequence[dict[str, Any]], options: Any) -> None:
+def plot(file: Path, service: Service, rows: Sequence[dict[str, Any]], options: Any) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
@@ -135,7 +157,7 @@ def plot(file: Path, service: Service, beside: float, rows: Sequence[dict[str, A
     rates = [full * part / 20 for part in range(1, 20)]
     lines: dict[float, list[float]] = {50: [], 95: []}
     for rate in rates:
-        told = [seconds + beside for _kind, seconds in predicted(rate * _SHARE, service, ASKED, Workers())]
+        told = [seconds for _kind, seconds in predicted(rate * _SHARE, service, ASKED, Workers())]
         for part, line in lines.items():
             line.append(percentile(told, part))
     for part, line in lines.items():
@@ -145,7 +167,7 @@ def plot(file: Path, service: Service, beside: float, rows: Sequence[dict[str, A
         left.plot(at, found, "o", color=drawn.get_color(), label=f"p{part:.0f}, measured")
     left.set(xlabel="messages a second, one worker", ylabel="seconds to the answer", ylim=(0, 4 * options.within))
     left.legend(fontsize="small")
-    table = people_at(options, service, beside)
+    table = people_at(options, service)
     right.plot([row["workers"] for row in table], [row["people"] for row in table], "o-", color="black")
     words = f"people ({options.messages:g} messages an hour each)"
     right.set(xlabel="workers", ylabel=words, xlim=(0, None), ylim=(0, None))
@@ -168,20 +190,21 @@ def main() -> None:
     parser.add_argument("--messages", type=float, default=6.0, help="of one person in an hour")
     parser.add_argument("--within", type=float, default=5.0, help="seconds for 95 %% of the answers")
     parser.add_argument("--plot", type=Path)
+    parser.add_argument("--save", type=Path, help="everything that was measured, a line for each run")
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []
     found: dict[str, Any] = {}
     if options.stages:
-        service, beside = options.stages, 0.0
+        service = options.stages
     else:
-        service, beside, told, rows = asyncio.run(validated(options))
+        service, told, rows = asyncio.run(validated(options))
         found = {"last_load": told}
     if options.plot:
-        plot(options.plot, service, beside, rows, options)
-    batch = {**asdict(service), "chances": sorted(service.chances)[len(service.chances) // 2]}
+        plot(options.plot, service, rows, options)
+    batch = {**asdict(service), "chances": {kind: statistics.mean(some) for kind, some in service.chances.items()}}
     most_of_all = most(service, ASKED, Workers()) / _SHARE
-    table = people_at(options, service, beside)
-    result = {"batch_s": batch, "around_s": beside, "most_a_second": most_of_all, "loads": rows, "people": table}
+    table = people_at(options, service)
+    result = {"batch_s": batch, "most_a_second": most_of_all, "loads": rows, "people": table}
     print(json.dumps(rounded({**result, **found}), indent=1))
 
 

@@ -2,10 +2,10 @@
 
     python -m benchmarks.growth [--owners 1000,10000,100000] [--concepts 10,100,500,1000]
 
-One SQLite file grows from step to step. At each step the same operations are timed for people drawn at random, then as
-many people as there are (at most `--visits`) ask the bot something: through limits, turns, desk, assistant, index,
-store and queue, as messages of a platform do; only the platform's connection is left out, and the models say the same
-to everybody. Memory is what is private to the process, after all of them were there; `--plot FILE` draws both.
+The same operations are timed in SQLite files of each size, for people drawn at random. Then all people of the largest
+one ask the bot something: through limits, turns, desk, assistant, index, store and queue, as messages of a platform do;
+only the platform's connection is left out, and the models say the same to everybody. Memory is what is private to the
+process; `--plot FILE` draws both.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import argparse
 import asyncio
 import gc
 import json
-import os
 import random
 import statistics
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from itertools import islice
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +45,9 @@ ENCODER = encoder_name("pocket")
 REPEAT = 60
 ANSWER = "Lala loves cheese."
 AT_ONCE = 16
+Operation = Callable[[], Awaitable[None]]
+Times = dict[str, float]
+"""Median milliseconds by what was done."""
 
 
 class Nowhere:
@@ -121,16 +124,43 @@ def person_of(number: int) -> str:
     return f"telegram:{number}"
 
 
+_COPIES = """
+INSERT INTO owners SELECT :owner + x, 'telegram:' || (:first + x), :revision + x FROM n;
+INSERT INTO concepts SELECT :concept + x, :owner + x, name, folded, category, info, created_at, updated_at, taught_by,
+    traits FROM concepts, n WHERE id = :concept;
+INSERT INTO avatars SELECT :avatar + x, :owner + x, :concept + x, role, encoder, box_left, box_top, box_right,
+    box_bottom, created_at FROM avatars, n WHERE id = :avatar;
+INSERT INTO photos SELECT :avatar + x, randomblob(length(jpeg)) FROM photos, n WHERE avatar_id = :avatar;
+INSERT INTO keys SELECT :owner + x, :avatar + x, encoder_no, key FROM keys, n WHERE avatar_id = :avatar;
+UPDATE counters SET value = value + :count WHERE name = 'revision'
+"""
+"""What one person taught, for `:count` others; n(x) counts them."""
+_COUNTING = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < :count)"
+
+
 async def fill(store: ConceptStore, owners: range, dimensions: int, photo_bytes: int) -> None:
-    """One concept each. Durability costs a flush a change, and is not what is measured here."""
+    """One concept each: that of the first is taught, the others' rows are copies of it, which is far quicker."""
     assert isinstance(store, SqliteConceptStore)
     chance = np.random.default_rng(owners.start)
-    await store._writer.execute("PRAGMA synchronous = OFF")
-    for number in owners:
-        key = chance.standard_normal(dimensions).astype(np.float32)
-        avatar = NewAvatar(chance.bytes(photo_bytes), key, ENCODER, WHOLE)
-        await store.write(person_of(number), Remember("Lala", "dog", "A white dog who loves cheese.", avatar))
-    await store._writer.execute("PRAGMA synchronous = FULL")
+    key = chance.standard_normal(dimensions).astype(np.float32)
+    avatar = NewAvatar(chance.bytes(photo_bytes), key / np.linalg.norm(key), ENCODER, WHOLE)
+    first = person_of(owners.start)
+    changed = await store.write(first, Remember("Lala", "dog", "A white dog who loves cheese.", avatar))
+    assert changed.concept is not None
+    ((owner,),) = await store.fetch("SELECT no FROM owners WHERE id = ?", (first,))
+    ((latest,),) = await store.fetch("SELECT max(id) FROM concepts")
+    assert latest == changed.concept.id, "the ids of the copies must be free"
+    values = {
+        "owner": owner,
+        "first": owners.start,
+        "count": len(owners) - 1,
+        "revision": changed.revision,
+        "concept": changed.concept.id,
+        "avatar": changed.concept.avatars[0].id,
+    }
+    async with store.transaction() as db:
+        for statement in _COPIES.split(";"):
+            await db.execute(f"{_COUNTING} {statement}", values)
 
 
 async def median_ms(work: Callable[[], Awaitable[object]], times: int = REPEAT) -> float:
@@ -142,8 +172,8 @@ async def median_ms(work: Callable[[], Awaitable[object]], times: int = REPEAT) 
     return 1000 * statistics.median(taken)
 
 
-async def times_at(store: ConceptStore, owners: int, dimensions: int) -> dict[str, float]:
-    """Median milliseconds; other people each time, so that nothing of them is in memory."""
+def operations(store: ConceptStore, owners: int, dimensions: int) -> dict[str, Operation]:
+    """For other people each time, so that nothing of them is in memory."""
     chance = random.Random(owners)
     cache = IndexCache(store, capacity=1)
     key = np.random.default_rng(1).standard_normal(dimensions).astype(np.float32)
@@ -167,12 +197,26 @@ async def times_at(store: ConceptStore, owners: int, dimensions: int) -> dict[st
         person, name = person_of(chance.randrange(owners)), f"Thing {chance.random()}"[:32]
         await store.write(person, Remember(name, "thing", "New.", NewAvatar(b"x" * 2000, key, ENCODER, WHOLE)))
 
-    return {
-        "open a person's index": await median_ms(open_cold),
-        "read and photo": await median_ms(photo),
-        "read and edit": await median_ms(edit),
-        "remember": await median_ms(remember),
-    }
+    return {"open a person's index": open_cold, "read and photo": photo, "read and edit": edit, "remember": remember}
+
+
+async def times_at(folder: Path, counts: Sequence[int], dimensions: int, photo_bytes: int) -> dict[int, Times]:
+    """Milliseconds by number of people: a store of each size, which take turns, so that noise hits all alike."""
+    async with AsyncExitStack() as opened:
+        every = {}
+        for owners in counts:
+            path = folder / f"{owners}.sqlite3"
+            store = await opened.enter_async_context(SqliteConceptStore.open(path, ENCODER))
+            await fill(store, range(owners), dimensions, photo_bytes)
+            every[owners] = operations(store, owners, dimensions)
+        taken: dict[tuple[int, str], list[float]] = defaultdict(list)
+        for _ in range(REPEAT):
+            for what in every[counts[0]]:
+                for owners in counts:
+                    began = time.perf_counter()
+                    await every[owners][what]()
+                    taken[owners, what].append(1000 * (time.perf_counter() - began))
+    return {owners: {what: statistics.median(taken[owners, what]) for what in every[owners]} for owners in counts}
 
 
 async def times_with(store: SqliteConceptStore, concepts: int, dimensions: int) -> dict[str, float]:
@@ -203,6 +247,13 @@ async def times_with(store: SqliteConceptStore, concepts: int, dimensions: int) 
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Visited:
+    people: int
+    seconds_each: float
+    memory_mb: float
+
+
 def private_mb() -> float:
     """Of this process, without what the garbage collector and the C library could give back."""
     gc.collect()
@@ -210,34 +261,17 @@ def private_mb() -> float:
     return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
 
 
-def _megabytes(folder: Path) -> float:
-    return sum(file.stat().st_size for file in folder.iterdir()) / 1e6
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    owners: int
-    ms: dict[str, float]
-    file_mb: float
-    visits: int
-    seconds: float
-    memory_mb: float
-    """After the visits."""
-
-
-async def steps(folder: Path, counts: Sequence[int], dimensions: int, photo_bytes: int, most: int) -> list[Step]:
-    found: list[Step] = []
+async def memory_after(folder: Path, counts: Sequence[int], dimensions: int, photo_bytes: int) -> list[Visited]:
+    """Of one program, after so many people of the largest number were there."""
+    found: list[Visited] = []
     async with Visits.to(folder) as (app, visits):
-        before = 0
-        for owners in counts:
-            await fill(app.store, range(before, owners), dimensions, photo_bytes)
-            before = owners
-            ms = await times_at(app.store, owners, dimensions)
-            number, began = min(owners, most), time.perf_counter()
-            await visits.of(map(person_of, random.Random(owners).sample(range(owners), number)))
-            seconds = time.perf_counter() - began
-            found.append(Step(owners, ms, _megabytes(folder), number, seconds, private_mb()))
-            print(json.dumps({"owners": owners, "ms": ms, "memory_mb": found[-1].memory_mb}), flush=True)
+        await fill(app.store, range(max(counts)), dimensions, photo_bytes)
+        people = random.Random(1).sample(range(max(counts)), max(counts))
+        for before, owners in pairwise([0, *counts]):
+            began = time.perf_counter()
+            await visits.of(map(person_of, people[before:owners]))
+            found.append(Visited(owners, (time.perf_counter() - began) / (owners - before), private_mb()))
+            print(json.dumps(asdict(found[-1])), flush=True)
     return found
 
 
@@ -248,19 +282,19 @@ async def by_concepts(folder: Path, counts: Sequence[int], dimensions: int) -> d
         return {count: await times_with(store, count, dimensions) for count in counts}
 
 
-def plot(found: Sequence[Step], file: Path) -> None:
+def plot(times: dict[int, Times], visited: Sequence[Visited], file: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
-    owners = [step.owners for step in found]
-    for what in found[0].ms:
-        left.plot(owners, [step.ms[what] for step in found], marker="o", label=what)
+    owners = list(times)
+    for what in times[owners[0]]:
+        left.plot(owners, [times[count][what] for count in owners], marker="o", label=what)
     left.set(xscale="log", xlabel="people in the store", ylabel="median, ms", ylim=(0, None))
     left.legend(fontsize="small")
-    right.plot(owners, [step.memory_mb for step in found], marker="o", color="black")
+    right.plot([one.people for one in visited], [one.memory_mb for one in visited], marker="o", color="black")
     right.set(xscale="log", xlabel="people who were there", ylabel="private memory, MB", ylim=(0, None))
     figure.savefig(file, dpi=80)
 
@@ -271,36 +305,34 @@ def main() -> None:
     parser.add_argument("--concepts", default="10,100,500,1000")
     parser.add_argument("--dimensions", type=int, default=1281)
     parser.add_argument("--photo-bytes", type=int, default=2_000)
-    parser.add_argument("--visits", type=int, default=100_000, help="people who write at each step, at most")
-    parser.add_argument("--plot", type=Path)
+    parser.add_argument("--only", choices=["times", "memory"])
+    parser.add_argument("--plot", type=Path, help="of a run of both")
     options = parser.parse_args()
     owners, concepts = ([int(word) for word in text.split(",")] for text in (options.owners, options.concepts))
-    os.environ["RAPBOT_LIMITS__CONCEPTS_PER_PERSON"] = "1000"
+    result: dict[str, object] = {}
+    times: dict[int, Times] = {}
+    visited: list[Visited] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "data").mkdir()
-        found = asyncio.run(steps(folder / "data", owners, options.dimensions, options.photo_bytes, options.visits))
-        table = asyncio.run(by_concepts(folder, concepts, options.dimensions))
+        if options.only != "memory":
+            times = asyncio.run(times_at(folder, owners, options.dimensions, options.photo_bytes))
+            first, last = times[owners[0]], times[owners[-1]]
+            result["owners_ms"] = _rounded(times)
+            result["last_over_first"] = {what: round(last[what] / first[what], 2) for what in first}
+            result["concepts_of_one_person_ms"] = _rounded(
+                asyncio.run(by_concepts(folder, concepts, options.dimensions))
+            )
+        if options.only != "times":
+            (folder / "data").mkdir()
+            visited = asyncio.run(memory_after(folder / "data", owners, options.dimensions, options.photo_bytes))
+            result["visits"] = [{**asdict(one), "memory_mb": round(one.memory_mb, 1)} for one in visited]
     if options.plot:
-        plot(found, options.plot)
-    least = found[0]
-    result = {
-        "steps": [
-            {
-                "owners": step.owners,
-                "ms": {what: round(value, 2) for what, value in step.ms.items()},
-                "times_the_first": {what: round(value / least.ms[what], 2) for what, value in step.ms.items()},
-                "file_mb": round(step.file_mb),
-                "visits_a_second": round(step.visits / step.seconds),
-                "memory_mb": round(step.memory_mb, 1),
-            }
-            for step in found
-        ],
-        "concepts_of_one_person_ms": {
-            count: {what: round(value, 2) for what, value in row.items()} for count, row in table.items()
-        },
-    }
+        plot(times, visited, options.plot)
     print(json.dumps(result, indent=1))
+
+
+def _rounded(table: dict[int, Times]) -> dict[int, Times]:
+    return {count: {what: round(value, 2) for what, value in row.items()} for count, row in table.items()}
 
 
 if __name__ == "__main__":

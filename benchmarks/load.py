@@ -304,8 +304,8 @@ def _medians_ms(rows: Sequence[dict[str, float]]) -> dict[str, float]:
     return {name: 1000 * statistics.median(row.get(name, 0.0) for row in rows) for name in names}
 
 
-def report(measured: Measured, rate: float, core_hour: float, gpu_hour: float) -> dict[str, Any]:
-    """`core_hour`, `gpu_hour`: prices; the latter of what the worker runs on, per hour."""
+def report(measured: Measured, rate: float, core_hour: float, worker_hour: float) -> dict[str, Any]:
+    """`core_hour`, `worker_hour`: prices; the latter of what the worker runs on, per hour."""
     asked = measured.asked
     done = [one for one in asked if one.answers]
     busy = sum(seconds for _kinds, seconds in measured.told.batches)
@@ -328,7 +328,7 @@ def report(measured: Measured, rate: float, core_hour: float, gpu_hour: float) -
         "a_thousand_messages": {
             **thousand,
             "cpu_cost": thousand["cpu_s"] / 3600 * core_hour,
-            "gpu_cost": thousand["worker_busy_s"] / 3600 * gpu_hour,
+            "worker_cost": thousand["worker_busy_s"] / 3600 * worker_hour,
         },
         "memory_mb": {"bot": measured.memory_mb[0], "worker": measured.memory_mb[1]},
     }
@@ -345,7 +345,7 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
     async with house(options.people, options.models, options.batch_s, options.seed) as there:
         await run(there, lambda: arrivals(there.crowd, options.rate, min(5.0, options.seconds)))  # everything is warm
         measured = await run(there, lambda: arrivals(there.crowd, options.rate, options.seconds))
-        return report(measured, options.rate, options.core_hour, options.gpu_hour)
+        return report(measured, options.rate, options.core_hour, options.worker_hour)
 
 
 def milliseconds(words: str) -> tuple[float, float]:
@@ -360,7 +360,7 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--people", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--core-hour", type=float, default=0.04, help="price of one processor core for an hour")
-    parser.add_argument("--gpu-hour", type=float, default=2.0, help="price of what the worker runs on, for an hour")
+    parser.add_argument("--worker-hour", type=float, default=2.0, help="price of what the worker runs on, for an hour")
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -21,11 +21,16 @@ Kinds = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Seconds of a batch: `base` + `each` of what is in it, times one of `chances` (measured / fitted)."""
+    """Seconds of a batch: `base` + `each` of what is in it, times one of the `chances` (measured / fitted).
+
+    The chances are those of batches with the same costliest kind in them: what varies in a photo says nothing of texts.
+    """
 
     base: float
     each: dict[str, float]
-    chances: tuple[float, ...] = (1.0,)
+    chances: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    around: dict[str, float] = field(default_factory=dict)
+    """Seconds of everything but queue and worker, by what a message wants."""
 
     @classmethod
     def fitted(cls, batches: Sequence[tuple[Kinds, float]]) -> Service:
@@ -43,14 +48,24 @@ class Service:
                 break
             left &= found > 0
         fitted = counts @ found
-        chances = tuple(float(one) for one in seconds / np.maximum(fitted, 1e-9))
-        return cls(float(found[0]), dict(zip(names, map(float, found[1:]), strict=True)), chances)
+        each = dict(zip(names, map(float, found[1:]), strict=True))
+        chances: dict[str, list[float]] = {}
+        for (kinds, _taken), one in zip(batches, seconds / np.maximum(fitted, 1e-9), strict=True):
+            chances.setdefault(max(kinds, key=lambda kind: each[kind]), []).append(float(one))
+        return cls(float(found[0]), each, {kind: tuple(some) for kind, some in chances.items()})
 
     def mean(self, kinds: Kinds) -> float:
-        return (self.base + sum(self.each[kind] for kind in kinds)) * sum(self.chances) / len(self.chances)
+        chances = self._chances(kinds)
+        return self._fitted(kinds) * sum(chances) / len(chances)
 
     def drawn(self, kinds: Kinds, chance: random.Random) -> float:
-        return (self.base + sum(self.each[kind] for kind in kinds)) * chance.choice(self.chances)
+        return self._fitted(kinds) * chance.choice(self._chances(kinds))
+
+    def _fitted(self, kinds: Kinds) -> float:
+        return self.base + sum(self.each[kind] for kind in kinds)
+
+    def _chances(self, kinds: Kinds) -> tuple[float, ...]:
+        return self.chances.get(max(kinds, key=lambda kind: self.each[kind]), (1.0,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +79,9 @@ class Workers:
 
 def most(service: Service, mix: Mapping[str, float], workers: Workers) -> float:
     """Messages a second that the workers get done when something always waits. `mix`: weights of the kinds."""
-    whole = sum(mix.values())
-    one = sum(weight / whole * service.mean((kind,)) for kind, weight in mix.items()) - service.mean(())
-    return workers.count * workers.batch / (service.mean(()) + workers.batch * one)
+    chance = random.Random(0)
+    drawn = [tuple(chance.choices(list(mix), list(mix.values()), k=workers.batch)) for _ in range(2000)]
+    return workers.count * workers.batch * len(drawn) / sum(service.mean(kinds) for kinds in drawn)
 
 
 def poisson(rate: float, mix: Mapping[str, float], count: int, chance: random.Random) -> list[tuple[float, str]]:
@@ -101,10 +116,17 @@ def waits(
 def predicted(
     rate: float, service: Service, mix: Mapping[str, float], workers: Workers, count: int = 20_000, seed: int = 1
 ) -> list[tuple[str, float]]:
-    """As `waits`, of messages that come at `rate` a second; the first tenth, when nothing waits yet, is left out."""
+    """Of messages that come at `rate` a second; the first tenth, when nothing waits yet, is left out."""
+    return replayed(poisson(rate, mix, count, random.Random(seed)), service, workers, seed)[count // 10 :]
+
+
+def replayed(
+    arrivals: Sequence[tuple[float, str]], service: Service, workers: Workers, seed: int = 1
+) -> list[tuple[str, float]]:
+    """(kind, seconds to its answer) of each of these very messages."""
     chance = random.Random(seed)
-    arrivals = poisson(rate, mix, count, chance)
-    return waits(arrivals, lambda kinds: service.drawn(kinds, chance), workers)[count // 10 :]
+    told = waits(arrivals, lambda kinds: service.drawn(kinds, chance), workers)
+    return [(kind, seconds + service.around.get(kind, 0.0)) for kind, seconds in told]
 
 
 def percentile(values: Sequence[float], part: float) -> float:

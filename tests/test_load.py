@@ -14,7 +14,7 @@ from tests.peers.telegram import TelegramPeer
 async def test_nothing_is_lost_or_doubled_and_every_hop_is_known() -> None:
     async with house(40, batch_s=(0.02, 0.01)) as there:
         measured = await run(there, lambda: arrivals(there.crowd, 6.0, 3.0))
-        told = report(measured, 6.0, core_hour=1.0, gpu_hour=1.0)
+        told = report(measured, 6.0, core_hour=1.0, worker_hour=1.0)
     assert {question.platform for question in measured.asked} == {"telegram", "discord"}
     assert {question.kind for question in measured.asked} == set(MIX)
     assert (told["lost"], told["doubled"], told["shed"]) == (0, 0, 0)
