@@ -22,15 +22,19 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.load import (
+    ALL,
+    CARRY,
     MIX,
+    QUEUE,
+    WORKER,
     Crowd,
     House,
     Measured,
     add_models,
     answered,
     arrivals,
+    hops_of,
     house,
-    latencies,
     percentiles,
     report,
     rounded,
@@ -64,30 +68,28 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def fitted(calibration: Measured, singles: int) -> Service:
-    """What batches take, and what is around them: of single messages, in the order in which they were sent."""
-    alone = [one for one in calibration.asked[:singles] if one.answered is not None]
-    batches = [seconds for kinds, seconds in calibration.told.batches if len(kinds) == 1]
-    beside: dict[str, list[float]] = {kind: [] for kind in ASKED}
-    for question, latency, seconds in zip(alone, latencies(alone), batches, strict=False):
-        beside[_KIND[question.kind]].append(max(0.0, latency - seconds - Workers().wait))
-    around = {kind: statistics.median(some) for kind, some in beside.items()}
-    return replace(Service.fitted(calibration.told.batches), around=around)
+def fitted(measured: Measured) -> Service:
+    """What batches take, and what adapters, desk and delivery add."""
+    around = {
+        _KIND[kind]: (way[ALL] - way[QUEUE] - way[CARRY] - way[WORKER]) / 1000
+        for kind, way in hops_of(measured, statistics.mean).items()
+        if kind in _KIND
+    }
+    return replace(Service.fitted([(batch.kinds, batch.whole) for batch in measured.told.batches]), around=around)
 
 
 def compare(load: float, rate: float, service: Service, measured: Measured) -> dict[str, dict[str, float]]:
     """Seconds of messages that need a model: measured, predicted for these very arrivals, and in the long run.
 
-    `same_times`: with what batches took in these very minutes, in the place of what they took before; on a machine that
-    does other things too, the difference is that of the machine and no fault of the queue's model.
+    `same_times`: with what everything but waiting took in these very minutes, in the place of what it took before; on a
+    machine that does other things too, the difference is the machine's and no fault of the queue's model.
     """
     asked = [one for one in measured.asked if one.kind in _KIND and one.answered is not None]
     arrivals = [(one.due, _KIND[one.kind]) for one in asked]
-    same = replace(Service.fitted(measured.told.batches), around=service.around)
     told = {
         "measured_s": [one.answered - one.due for one in asked if one.answered is not None],
         "predicted_s": [one for _kind, one in replayed(arrivals, service, Workers())],
-        "same_times_s": [one for _kind, one in replayed(arrivals, same, Workers())],
+        "same_times_s": [one for _kind, one in replayed(arrivals, fitted(measured), Workers())],
         "in_the_long_run_s": [one for _kind, one in predicted(rate * _SHARE, service, ASKED, Workers())],
     }
     row = {name: {"mean": statistics.mean(some), **percentiles(some)} for name, some in told.items()}
@@ -98,7 +100,7 @@ async def validated(options: argparse.Namespace) -> tuple[Service, dict[str, Any
     async with house(options.people, options.models, options.batch_s, options.seed) as there:
         await run(there, lambda: arrivals(there.crowd, 1.0, 3.0))  # everything is warm
         calibration = await calibrate(there, options.singles, options.burst)
-        service = fitted(calibration, options.singles)
+        service = fitted(calibration)
         _save(options.save, "calibration", calibration)
         rows: list[dict[str, Any]] = []
         for load in options.loads:

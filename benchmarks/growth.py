@@ -15,6 +15,7 @@ import asyncio
 import gc
 import json
 import random
+import re
 import statistics
 import tempfile
 import time
@@ -125,17 +126,17 @@ def person_of(number: int) -> str:
 
 
 _COPIES = """
-INSERT INTO owners SELECT :owner + x, 'telegram:' || (:first + x), :revision + x FROM n;
-INSERT INTO concepts SELECT :concept + x, :owner + x, name, folded, category, info, created_at, updated_at, taught_by,
-    traits FROM concepts, n WHERE id = :concept;
-INSERT INTO avatars SELECT :avatar + x, :owner + x, :concept + x, role, encoder, box_left, box_top, box_right,
-    box_bottom, created_at FROM avatars, n WHERE id = :avatar;
-INSERT INTO photos SELECT :avatar + x, randomblob(length(jpeg)) FROM photos, n WHERE avatar_id = :avatar;
-INSERT INTO keys SELECT :owner + x, :avatar + x, encoder_no, key FROM keys, n WHERE avatar_id = :avatar;
-UPDATE counters SET value = value + :count WHERE name = 'revision'
+INSERT INTO owners SELECT ?1 + x, 'telegram:' || (?2 + x), ?4 + x FROM n;
+INSERT INTO concepts SELECT ?5 + x, ?1 + x, name, folded, category, info, created_at, updated_at, taught_by,
+    traits FROM concepts, n WHERE id = ?5;
+INSERT INTO avatars SELECT ?6 + x, ?1 + x, ?5 + x, role, encoder, box_left, box_top, box_right,
+    box_bottom, created_at FROM avatars, n WHERE id = ?6;
+INSERT INTO photos SELECT ?6 + x, randomblob(length(jpeg)) FROM photos, n WHERE avatar_id = ?6;
+INSERT INTO keys SELECT ?1 + x, ?6 + x, encoder_no, key FROM keys, n WHERE avatar_id = ?6;
+UPDATE counters SET value = value + ?3 WHERE name = 'revision'
 """
-"""What one person taught, for `:count` others; n(x) counts them."""
-_COUNTING = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < :count)"
+"""What one person (?1: owner, ?5: concept, ?6: avatar) taught, for ?3 others; n(x) counts them."""
+_COUNTING = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < ?3)"
 
 
 async def fill(store: ConceptStore, owners: range, dimensions: int, photo_bytes: int) -> None:
@@ -150,17 +151,12 @@ async def fill(store: ConceptStore, owners: range, dimensions: int, photo_bytes:
     ((owner,),) = await store.fetch("SELECT no FROM owners WHERE id = ?", (first,))
     ((latest,),) = await store.fetch("SELECT max(id) FROM concepts")
     assert latest == changed.concept.id, "the ids of the copies must be free"
-    values = {
-        "owner": owner,
-        "first": owners.start,
-        "count": len(owners) - 1,
-        "revision": changed.revision,
-        "concept": changed.concept.id,
-        "avatar": changed.concept.avatars[0].id,
-    }
+    concept, avatar_id = changed.concept.id, changed.concept.avatars[0].id
+    values = (owner, owners.start, len(owners) - 1, changed.revision, concept, avatar_id)
     async with store.transaction() as db:
         for statement in _COPIES.split(";"):
-            await db.execute(f"{_COUNTING} {statement}", values)
+            words = f"{_COUNTING} {statement}"
+            await db.execute(words, values[: max(map(int, re.findall(r"\?(\d)", words)))])
 
 
 async def median_ms(work: Callable[[], Awaitable[object]], times: int = REPEAT) -> float:

@@ -33,6 +33,8 @@ from tests.peers.telegram import TelegramPeer
 from tests.pictures import cat_elsewhere_jpeg
 
 MIX = {"photo": 3, "question": 4, "command": 3}
+QUEUE, CARRY, WORKER, ALL = "queue", "carry to the worker and back", "worker", "all"
+"""Parts of a message's way."""
 PATIENCE_S = 120.0
 """For answers after the last message; what comes later is lost."""
 QUESTION = "What does Lala love?"
@@ -273,8 +275,10 @@ def latencies(asked: Sequence[Question], kind: str = "") -> list[float]:
     return [one.answered - one.due for one in asked if one.answered is not None and kind in ("", one.kind)]
 
 
-def hops_of(measured: Measured) -> dict[str, dict[str, float]]:
-    """Median milliseconds of each part of the way, by kind of message; of those whose way is known entirely."""
+def hops_of(
+    measured: Measured, middle: Callable[[Iterable[float]], float] = statistics.median
+) -> dict[str, dict[str, float]]:
+    """Milliseconds of each part of the way, by kind of message; of those whose way is known entirely."""
     desk: dict[str, list[Hops]] = {}
     for hop in measured.told.hops:
         desk.setdefault(hop.person, []).append(hop)
@@ -288,30 +292,30 @@ def hops_of(measured: Measured) -> dict[str, dict[str, float]]:
             {
                 "platform and adapter, in": hop.entered - question.sent,
                 "desk and assistant": hop.assistant,
-                "queue": hop.queue,
-                "carry to the worker and back": hop.carry,
-                "worker": hop.worker,
+                QUEUE: hop.queue,
+                CARRY: hop.carry,
+                WORKER: hop.worker,
                 "delivery": question.answered - hop.left,
-                "all": question.answered - question.sent,
+                ALL: question.answered - question.sent,
                 **{f"worker: {name}": seconds for name, seconds in hop.stages.items() if name != "worker"},
             }
         )
-    return {kind: _medians_ms(some) for kind, some in sorted(rows.items())}
+    return {kind: _middles_ms(some, middle) for kind, some in sorted(rows.items())}
 
 
-def _medians_ms(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+def _middles_ms(rows: Sequence[dict[str, float]], middle: Callable[[Iterable[float]], float]) -> dict[str, float]:
     names = dict.fromkeys(name for row in rows for name in row)
-    return {name: 1000 * statistics.median(row.get(name, 0.0) for row in rows) for name in names}
+    return {name: 1000 * middle([row.get(name, 0.0) for row in rows]) for name in names}
 
 
 def report(measured: Measured, rate: float, core_hour: float, worker_hour: float) -> dict[str, Any]:
     """`core_hour`, `worker_hour`: prices; the latter of what the worker runs on, per hour."""
     asked = measured.asked
     done = [one for one in asked if one.answers]
-    busy = sum(seconds for _kinds, seconds in measured.told.batches)
+    busy = sum(batch.worker for batch in measured.told.batches)
     bot, worker = (seconds / max(1, len(done)) for seconds in measured.cpu_s)
     thousand = {"cpu_s": 1000 * (bot + worker), "worker_busy_s": 1000 * busy / max(1, len(done))}
-    sizes = [len(kinds) for kinds, _seconds in measured.told.batches]
+    sizes = [len(batch.kinds) for batch in measured.told.batches]
     return {
         "rate": rate,
         "messages": len(asked),

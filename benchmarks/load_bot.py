@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks import load_models
 from tests.pictures import cat_jpeg
@@ -63,6 +63,15 @@ class Hops:
     stages: dict[str, float] = field(default_factory=dict)
 
 
+class Batch(NamedTuple):
+    """Seconds of one batch: in the worker, and until the next one could begin."""
+
+    kinds: tuple[str, ...]
+    """"photo" or "text", of each message."""
+    worker: float
+    whole: float
+
+
 @dataclass(slots=True)
 class Told:
     """What the bot has measured since it was asked last."""
@@ -70,8 +79,7 @@ class Told:
     lags: list[tuple[float, float]] = field(default_factory=list)
     """(by how much the event loop was late, processor seconds of its own in between), every 5 ms."""
     hops: list[Hops] = field(default_factory=list)
-    batches: list[tuple[tuple[str, ...], float]] = field(default_factory=list)
-    """(what each message of a batch wanted, seconds of the worker)"""
+    batches: list[Batch] = field(default_factory=list)
 
 
 _now: ContextVar[Hops | None] = ContextVar("_now", default=None)
@@ -121,7 +129,8 @@ def clock_hops(told: list[Told]) -> None:
         runs.update((job.id, (began, ended)) for job in jobs)
         seconds = [one.timings[load_models.WORKER] for one in results if hasattr(one, "timings")]
         if seconds:
-            told[0].batches.append((tuple("photo" if job.photo else "text" for job in jobs), max(seconds)))
+            kinds = tuple("photo" if job.photo else "text" for job in jobs)
+            told[0].batches.append(Batch(kinds, max(seconds), ended - began))
         return results
 
     Desk.message = clocked_message  # type: ignore[method-assign]
