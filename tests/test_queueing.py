@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import random
 import statistics
+from collections.abc import Sequence
 
 import pytest
 
 from benchmarks.queueing import Service, Workers, highest_rate, most, poisson, predicted, waits
+from rapbot.errors import RapbotError
+from rapbot.inference.job import Answer, Job, Task
+from rapbot.inference.queue import JobQueue
+from rapbot.messages import ProgressListener
+from tests.virtual_time import run
 
 ONE = {"text": 1.0}
 
@@ -53,6 +60,51 @@ def test_a_batch_takes_what_waits_and_a_free_worker_waits_for_company() -> None:
     told = [round(one, 2) for _kind, one in waits(arrivals, seconds, Workers(1, batch=4, wait=0.1))]
     assert sizes == [2, 4, 1, 1]
     assert told == [1.1, 1.05, 1.9, 1.8, 1.7, 1.6, 2.5, 1.1]
+
+
+class Timed:
+    """A worker on which batches take what `SERVICE` says."""
+
+    awake = True
+
+    async def run(self, jobs: Sequence[Job], listeners: dict[str, ProgressListener]) -> list[Answer | RapbotError]:
+        await asyncio.sleep(SERVICE.mean(tuple("photo" if job.photo else "text" for job in jobs)))
+        return [Answer(job.id) for job in jobs]
+
+    def stop(self, job_id: str) -> None:
+        raise AssertionError("nobody changes their mind here")
+
+
+SERVICE = Service(0.4, {"photo": 0.5, "text": 0.1})
+
+
+async def real_queue(arrivals: Sequence[tuple[float, str]]) -> list[float]:
+    """Seconds to each answer of the real queue, whose messages all come from different people."""
+    loop = asyncio.get_running_loop()
+    taken = [0.0] * len(arrivals)
+
+    async def ask(queue: JobQueue, number: int, kind: str) -> None:
+        photo = b"x" if kind == "photo" else None
+        began = loop.time()
+        await queue.submit(Job(str(number), str(number), Task.CAPTION if photo else Task.QUESTION, photo=photo))
+        taken[number] = loop.time() - began
+
+    async with JobQueue(Timed()) as queue:
+        asked = []
+        for number, (at, kind) in enumerate(arrivals):
+            await asyncio.sleep(at - loop.time())
+            asked.append(asyncio.create_task(ask(queue, number, kind)))
+        await asyncio.gather(*asked)
+    return taken
+
+
+@pytest.mark.parametrize("load", [0.3, 0.6, 0.9])
+def test_the_real_queue_takes_as_long_as_the_model_says(load: float) -> None:
+    """In virtual time: the same messages, one by one."""
+    mix = {"photo": 3.0, "text": 4.0}
+    arrivals = poisson(load * most(SERVICE, mix, Workers()), mix, 600, random.Random(5))
+    told = [seconds for _kind, seconds in waits(arrivals, SERVICE.mean, Workers())]
+    assert run(real_queue(arrivals)) == pytest.approx(told, abs=0.01)
 
 
 def test_what_a_batch_takes_is_found_again() -> None:

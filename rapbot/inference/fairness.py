@@ -25,6 +25,8 @@ COMPANY_S = 900.0
 REST = 4.0
 """Times the seconds that a heavy job took: such jobs get a fifth of the worker's free time."""
 LONGEST_WAIT_S = 120.0
+_KNOWN = 10_000
+"""People: more than have answers of one program within that time."""
 
 
 class Fairness:
@@ -74,7 +76,7 @@ class Fairness:
         return len({*waiting, *islice(self._had, 2)}) < 2
 
     def _forget(self, now: float) -> None:
-        while self._had and next(iter(self._had.values()))[-1][0] < now - COMPANY_S:
+        while self._had and (len(self._had) > _KNOWN or next(iter(self._had.values()))[-1][0] < now - COMPANY_S):
             person, _jobs = self._had.popitem(last=False)
             self._many.discard(person)
 
