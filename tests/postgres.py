@@ -35,7 +35,7 @@ _OPTIONS = {
     "max_wal_size": "256MB",
     "min_wal_size": "32MB",
 }
-_STARTS_WITHIN_S = 30.0
+_STARTS_WITHIN_S = 60.0
 
 
 class CannotStart(Exception):

@@ -21,7 +21,7 @@ from tests.postgres import LOCKED, PASSWORD, PostgresServer
 
 @pytest.fixture
 async def database(postgres_url: str) -> AsyncIterator[PostgresDatabase]:
-    async with PostgresDatabase.open(postgres_url) as opened:
+    async with PostgresDatabase.open(postgres_url, patience=60) as opened:  # as long as a busy machine may take
         yield opened
 
 

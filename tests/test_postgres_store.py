@@ -29,7 +29,7 @@ from tests.postgres import PostgresServer
 
 @pytest.fixture
 async def store(postgres_url: str) -> AsyncIterator[PostgresConceptStore]:
-    async with PostgresConceptStore.open(postgres_url, ENCODER) as opened:
+    async with PostgresConceptStore.open(postgres_url, ENCODER, patience=60) as opened:
         yield opened
 
 
