@@ -19,6 +19,7 @@ from rapbot.config import Settings
 from rapbot.conversation import Conversations
 from rapbot.errors import ConfigError, RapbotError
 from rapbot.inbox import Inbox
+from rapbot.inference.cluster.client import ClusterWorker
 from rapbot.inference.planning import plan, worker_start
 from rapbot.inference.queue import JobQueue
 from rapbot.inference.specs import FormerEncoder
@@ -46,7 +47,7 @@ class App:
 
     settings: Settings
     assistant: Assistant
-    worker: Worker
+    worker: Worker | ClusterWorker
     queue: JobQueue
     store: Store
     conversations: Conversations
@@ -74,6 +75,7 @@ async def running(
             size=settings.worker.queue_size,
             per_person=settings.worker.queue_per_person,
             per_chat=settings.worker.queue_per_chat,
+            lanes=_lanes(settings),
         )
         if models:  # commands that only touch the store need no worker
             await started.enter_async_context(worker)
@@ -231,10 +233,18 @@ def _first(errors: BaseExceptionGroup[RapbotError]) -> RapbotError:
     return error
 
 
-def _worker(settings: Settings, former: FormerEncoder | None) -> Worker:
+def _worker(settings: Settings, former: FormerEncoder | None) -> Worker | ClusterWorker:
+    start = replace(worker_start(settings), former=former)
+    if settings.cluster.enabled:
+        return ClusterWorker(settings, start)
     return Worker(
-        replace(worker_start(settings), former=former),
+        start,
         start_deadline=settings.worker.start_deadline_s,
         backoff_first=settings.worker.backoff_first_s,
         backoff_max=settings.worker.backoff_max_s,
     )
+
+
+def _lanes(settings: Settings) -> int:
+    """Batches at once: one in the worker; in a cluster one in each replica, and one that it finds next."""
+    return 2 * settings.cluster.replicas_max if settings.cluster.enabled else 1

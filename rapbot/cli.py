@@ -11,11 +11,11 @@ from typing import Annotated
 
 import typer
 
-from rapbot import __version__, cli_concepts, cli_keeping, cli_models
+from rapbot import __version__, cli_cluster, cli_concepts, cli_keeping, cli_models
 from rapbot.cli_session import Options, cli, configured, fetch_all
 from rapbot.errors import RapbotError
 
-__all__ = ["cli", "cli_concepts", "cli_keeping", "cli_models", "main"]
+__all__ = ["cli", "cli_cluster", "cli_concepts", "cli_keeping", "cli_models", "main"]
 
 
 def _version(wanted: bool) -> None:
@@ -44,7 +44,8 @@ def web(
     settings = configured()
     changes = {k: v for k, v in (("host", host), ("port", port), ("open_browser", browser)) if v is not None}
     settings = settings.model_copy(update={"web": settings.web.model_copy(update=changes)})
-    fetch_all(settings)
+    if not settings.cluster.enabled:  # else they are where the replicas run
+        fetch_all(settings)
     with suppress(KeyboardInterrupt):
         asyncio.run(
             serve_web(settings, lambda url: typer.echo(f"rapbot is ready at {url}  (Ctrl-C stops it)"), configured)
@@ -59,7 +60,8 @@ def serve(
     from rapbot.app import serve as serve_platforms
 
     settings = configured()
-    fetch_all(settings)
+    if not settings.cluster.enabled:  # else they are where the replicas run
+        fetch_all(settings)
 
     async def run() -> None:
         task = asyncio.current_task()

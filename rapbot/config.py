@@ -106,6 +106,41 @@ class WorkerSettings(_Section):
     backoff_max_s: float = Field(30.0, ge=0)
 
 
+class ClusterSettings(_Section):
+    """Ray Serve in the place of the worker process: off until there is an address."""
+
+    address: str = Field("", pattern=r"^(?:[^\s:/]+:\d{1,5})?$")
+    """HOST:PORT of the cluster's head."""
+    token_file: Path | None = None
+    """The secret of the cluster; the default lies in data_dir, made by `rapbot cluster up`."""
+    replicas_min: int = Field(1, ge=1, le=256)
+    replicas_max: int = Field(1, ge=1, le=256)
+    num_cpus: float = Field(1.0, ge=0)
+    """Of each replica; for placing it, no bound on what it uses."""
+    num_gpus: float = Field(0.0, ge=0)
+    max_batch: int | None = Field(None, ge=1, le=256)
+    """Jobs of one batch in a replica; None: `worker.batch_size`."""
+    batch_wait_ms: int = Field(0, ge=0, le=1000)
+    """How long a replica waits for batches of other bots; ours has waited in the queue."""
+    upscale_after_s: float = Field(10.0, ge=0)
+    downscale_after_s: float = Field(600.0, ge=0)
+    drain_s: float = Field(60.0, ge=0)
+    """What a replica that shall go gets to finish its work."""
+    health_period_s: float = Field(5.0, gt=0)
+    health_timeout_s: float = Field(30.0, gt=0)
+    dashboard: bool = False
+
+    @property
+    def enabled(self) -> bool:
+        return bool(self.address)
+
+    @model_validator(mode="after")
+    def _grows(self) -> ClusterSettings:
+        if self.replicas_max < self.replicas_min:
+            raise ValueError("replicas_max must not be less than replicas_min")
+        return self
+
+
 class ModelSettings(_Section):
     """Changes to the profile: other models, where they lie, how they are loaded."""
 
@@ -352,6 +387,7 @@ class Settings(BaseSettings):
     access: AccessSettings = AccessSettings()
     web: WebSettings = WebSettings()
     worker: WorkerSettings = WorkerSettings()
+    cluster: ClusterSettings = ClusterSettings()
     models: ModelSettings = ModelSettings()
     limits: LimitSettings = LimitSettings()
     chat: ChatSettings = ChatSettings()
@@ -371,6 +407,10 @@ class Settings(BaseSettings):
     @property
     def inbox_file(self) -> Path:
         return self.data_dir.expanduser() / INBOX_NAME
+
+    @property
+    def cluster_token(self) -> Path:
+        return (self.cluster.token_file or self.data_dir / "cluster.token").expanduser()
 
     @classmethod
     def settings_customise_sources(

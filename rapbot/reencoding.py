@@ -12,6 +12,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from itertools import groupby
+from typing import Protocol
 
 import numpy as np
 
@@ -26,8 +27,8 @@ from rapbot.inference.job import Job, Task
 from rapbot.inference.loading import ENCODERS
 from rapbot.inference.profiles import rules_of
 from rapbot.inference.queue import JobQueue
+from rapbot.inference.serving import Warm
 from rapbot.inference.specs import EncoderSpec, FormerEncoder
-from rapbot.inference.worker import Worker
 from rapbot.logs import get_logger, place_of
 from rapbot.photos import open_photo
 
@@ -68,10 +69,18 @@ def in_words(pending: Pending) -> str:
     )
 
 
+class Warming(Protocol):
+    """Whoever runs the models."""
+
+    async def ready(self) -> Warm:
+        """Waits until they are loaded."""
+        ...
+
+
 class Reencoding:
     """The change of encoder of one store."""
 
-    def __init__(self, store: Store, worker: Worker, queue: JobQueue, deadline: float) -> None:
+    def __init__(self, store: Store, worker: Warming, queue: JobQueue, deadline: float) -> None:
         """`deadline` is seconds of work after which a job is stopped."""
         self._store = store
         self._encodings = store.encodings

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 from rapbot.config import Settings
 from rapbot.errors import RapbotError
 from rapbot.inference.planning import adapters
-from rapbot.inference.worker import Worker
+from rapbot.inference.specs import AdapterSpec
 from rapbot.logs import get_logger
 
 log = get_logger("rapbot.reloading")
 
 
+class Swapping(Protocol):
+    """Whoever runs the models."""
+
+    async def swap(self, adapters: Sequence[AdapterSpec]) -> None:
+        """Raises ConfigError, WeightsError; the LoRAs then stay as they were."""
+        ...
+
+
 @contextmanager
-def adapters_follow_config(worker: Worker, load: Callable[[], Settings]) -> Iterator[None]:
+def adapters_follow_config(worker: Swapping, load: Callable[[], Settings]) -> Iterator[None]:
     """While it lasts, `kill -HUP` loads the adapters that `load()` names; what cannot be loaded changes nothing.
 
     Only adapters: another model, port or token takes effect at the next start. Nothing happens on Windows, which has
@@ -44,7 +53,7 @@ def adapters_follow_config(worker: Worker, load: Callable[[], Settings]) -> Iter
             task.cancel()
 
 
-async def _swap(worker: Worker, load: Callable[[], Settings]) -> None:
+async def _swap(worker: Swapping, load: Callable[[], Settings]) -> None:
     try:
         wanted = adapters(await asyncio.to_thread(load))
         await worker.swap(wanted)

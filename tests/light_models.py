@@ -24,14 +24,21 @@ from rapbot.messages import WHOLE
 from rapbot.photos import PhotoLimits
 from tests.scripted import Scripted
 
-TROUBLE = {"memory": (255, 0, 255), "death": (0, 255, 0), "hang": (0, 0, 255)}
-"""Colours of pictures that need more memory than there is, end the process, or never get done."""
+TROUBLE = {"memory": (255, 0, 255), "death": (0, 255, 0), "hang": (0, 0, 255), "slow": (0, 255, 255)}
+"""Colours of pictures that need more memory than there is, end the process, never get done, or take a while."""
+SLOW_S = 1.5
 
 
 def initialise(start: WorkerStart, progress: Channel) -> None:
     """In the place of `serving.initialise`: the same with these models."""
     profiles.load_pipeline = load_pipeline
     serving.initialise(start, progress)
+
+
+def attach(start: WorkerStart, progress: Channel) -> None:
+    """In the place of `serving.attach`, in a replica of a cluster."""
+    profiles.load_pipeline = load_pipeline
+    serving.attach(start, progress)
 
 
 def load_pipeline(start: WorkerStart) -> RapPipeline:
@@ -76,4 +83,4 @@ def _make_trouble(name: str) -> None:
         np.empty(1 << 60, np.uint8)  # MemoryError
     if name == "death":
         os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does when memory runs out
-    time.sleep(3600)
+    time.sleep(SLOW_S if name == "slow" else 3600)
