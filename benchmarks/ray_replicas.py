@@ -83,7 +83,7 @@ class _Working:
 
 def attach(start: WorkerStart, progress: Channel, *, work: int, wait: float, locks: str) -> None:
     """In a replica: take a core that no other of this application has, and load the models."""
-    for core in sorted(os.sched_getaffinity(0)):
+    for core in sorted(os.sched_getaffinity(0)) if work else ():
         lock = (Path(locks) / str(core)).open("w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
