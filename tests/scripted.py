@@ -35,3 +35,25 @@ class Scripted:
 
     def score(self, prompt: Prompt, options: Sequence[str]) -> list[float]:
         return [0.0] * len(options)
+
+
+class Judging(Scripted):
+    """A model of layout "pocket-lora" that believes one clause (names as X) to a degree, and no other.
+
+    `verdict`: 0 told, 1 yes, 2 no. `questions` holds what it was asked.
+    """
+
+    def __init__(self, clause: str, told: float = 3.0, verdict: int = 0) -> None:
+        super().__init__(layout="pocket-lora")
+        self.questions: list[str] = []
+        self._clause, self._told, self._verdict = clause, told, verdict
+
+    def ask(self, prompts: Sequence[Prompt], question: str, verdicts: Sequence[str]) -> list[tuple[float, list[float]]]:
+        self.questions.append(question)
+        unlikely = [-20.0] * (len(verdicts) - 1)
+        believed = [*unlikely, 0.0]
+        believed[self._verdict] = self._told
+        return [
+            (-5.0, believed) if prompt.messages[-1][1] == self._clause else (-9.0, [*unlikely, 0.0])
+            for prompt in prompts
+        ]

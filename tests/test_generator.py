@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,23 @@ def test_prompts_of_any_length_do_not_disturb_each_other(generator: TextGenerato
     prompts = [long, FRANCE, short, CHEESE]
     alone = [generator.generate([prompt])[0] for prompt in prompts]
     assert generator.generate(prompts + prompts + prompts[:1]) == alone + alone + alone[:1]
+
+
+def test_a_question_asked_of_many_prompts_at_once_is_as_likely_as_of_each_alone(generator: TextGenerator) -> None:
+    said = ("Lala loves cheese.", "She was born in Rome, in a garden behind the station.", "Hm.") * 4
+    prompts = [Prompt((("user", one),)) for one in said]
+    question, verdicts = "What does Lala love?", (" told", " else")
+    asked = generator.ask(prompts, question, verdicts)
+    assert [likely for likely, _ in asked] == pytest.approx(
+        [generator.score(prompt, [question])[0] for prompt in prompts], abs=0.05
+    )
+    firsts = [generator._encode(one)[0] for one in verdicts]
+    for prompt, (_, found) in zip(prompts[:3], asked, strict=False):
+        tokens = tokens_of(generator, replace(prompt, answer_prefix=question))
+        expected = lean_logits(generator._model, tokens)[-1].log_softmax(-1)[firsts]
+        assert found == pytest.approx(expected.tolist(), abs=0.05)
+    assert asked[0][0] > asked[1][0]
+    assert generator.ask([], question, verdicts) == []
 
 
 def test_no_prompts_no_texts(generator: TextGenerator) -> None:

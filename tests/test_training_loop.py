@@ -14,24 +14,32 @@ import pytest
 import torch
 
 from training.loop import PackTensors, Progress, Recipe, losses, train
-from training.packing import Encoded, Pack, packs
+from training.packing import Encoded, Judged, Pack, packs
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft's own
 
-RECIPE = Recipe(rank=4, alpha=8, budget=40, together=2, rate=2e-2, warmup=2, passes=6, threads=1)
+VERDICTS = (70, 71)
+RECIPE = Recipe(rank=4, alpha=8, budget=60, together=2, rate=2e-2, warmup=2, passes=6, threads=1, verdicts=VERDICTS)
 
 
 def samples(count: int = 24) -> list[Encoded]:
-    """Three questions a group with a common beginning: the answer repeats a token of the prompt."""
+    """Three questions a group with a common beginning: the answer repeats a token of the prompt.
+
+    After each of them another is asked of two texts: it shares a token with the one that tells it.
+    """
     made = []
     for number in range(count):
         group = number // 3
         beginning = (1, 10 + group, 11 + group, 2)
         right, wrong = 40 + number % 3, 50 + number % 3
-        checks = (((right,), (70, 4)), ((wrong, wrong + 1), (71, 4)))
         asked = (*beginning, 30 + number % 3, 3)
-        made.append(Encoded(group, asked, (right, 4), ((wrong, wrong + 1, 4), (60, 4)), checks))
+        made.append(Encoded(group, asked, (right, 4), ((wrong, wrong + 1, 4), (60, 4))))
+        made.append(Encoded(group, judged=(judged(right, right, True), judged(wrong, right, False))))
     return made
+
+
+def judged(text: int, asked: int, fits: bool) -> Judged:
+    return Judged((1, text, 5), (asked, 80, 4), (1, text, 5, asked, 80), int(not fits), fits)
 
 
 @pytest.fixture(scope="module")
@@ -61,29 +69,49 @@ def test_a_pack_gives_the_loss_of_its_samples_alone(base: Path) -> None:
     model: Any = LlamaForCausalLM.from_pretrained(base, dtype=torch.float32)
     chosen = samples(7)
     [pack] = packs(chosen, 500)
-    alone = [(*one.prompt, *answer) for one in chosen for answer in (one.answer, *one.wrong)]
+    answered = [one for one in chosen if one.answer]
+    alone = [(*one.prompt, *answer) for one in answered for answer in (one.answer, *one.wrong)]
     assert len(pack) < sum(map(len, alone))
-    answer, choice, check = losses(model, PackTensors.of(pack))
+    found = losses(model, PackTensors.of(pack), VERDICTS)
+
+    def chances(before: tuple[int, ...], after: tuple[int, ...]) -> list[torch.Tensor]:
+        logits = model(torch.tensor([[*before, *after]])).logits[0].detach()
+        return [logits[len(before) - 1 + at] for at in range(len(after) + 1)]
 
     def likelihood(before: tuple[int, ...], after: tuple[int, ...]) -> float:
-        chances = model(torch.tensor([[*before, *after]])).logits[0].log_softmax(-1)
-        return sum(float(chances[len(before) - 1 + at, token].detach()) for at, token in enumerate(after))
+        found = zip(chances(before, after), after, strict=False)
+        return sum(float(logits.log_softmax(-1)[token]) for logits, token in found)
 
-    logs = [[likelihood(one.prompt, option) for option in (one.answer, *one.wrong)] for one in chosen]
-    verdicts = [likelihood((*one.prompt, *read), verdict) for one in chosen for read, verdict in one.checks]
-    tokens_asked = sum(len(one.answer) for one in chosen)
-    assert float(answer.detach()) == pytest.approx(-sum(row[0] for row in logs) / tokens_asked, abs=1e-4)
+    def told(loss: torch.Tensor) -> float:
+        return float(loss.detach())
+
+    logs = [[likelihood(one.prompt, option) for option in (one.answer, *one.wrong)] for one in answered]
+    assert told(found.answer) == pytest.approx(
+        -sum(row[0] for row in logs) / sum(len(one.answer) for one in answered), abs=1e-4
+    )
     chosen_right = [torch.tensor(row).log_softmax(0)[0] for row in logs]
-    assert float(choice.detach()) == pytest.approx(-float(torch.stack(chosen_right).mean()), abs=1e-4)
-    assert float(check.detach()) == pytest.approx(-sum(verdicts) / len(verdicts), abs=1e-4)
+    assert told(found.choice) == pytest.approx(-float(torch.stack(chosen_right).mean()), abs=1e-4)
+    asked = [[likelihood(each.prompt, each.question) for each in one.judged] for one in chosen if one.judged]
+    ranked = [torch.tensor(row).log_softmax(0)[0] for row in asked]  # the first text is the one that fits
+    assert told(found.ranking) == pytest.approx(-float(torch.stack(ranked).mean()), abs=1e-4)
+    assert told(found.asking) == pytest.approx(-sum(row[0] for row in asked) / len(asked) / 3, abs=1e-4)
+    verdicts = [
+        -chances(each.asked, ())[0][list(VERDICTS)].log_softmax(-1)[each.verdict]
+        for one in chosen
+        for each in one.judged
+    ]
+    assert told(found.verdict) == pytest.approx(float(torch.stack(verdicts).mean()), abs=1e-4)  # as many of each
 
 
-def test_an_answer_that_is_only_judged_is_not_learned() -> None:
+def test_a_text_that_may_answer_is_not_judged_and_no_ranking_is_learned_where_none_does() -> None:
     pack = Pack()
-    pack.add(Encoded(0, (1, 2), (), (), (((5, 6), (7, 9)),)))
+    doubtful = replace(judged(40, 40, True), fits=None)
+    pack.add(Encoded(0, judged=(doubtful, judged(41, 40, False))))
+    assert pack.rankings == []
     assert pack.choices == []
-    assert pack.checks == [0]
-    assert list(zip(pack.froms, pack.nexts, strict=True)) == [(3, 7), (4, 9)]
+    assert [label for _, label in pack.verdicts] == [1]
+    pack.add(Encoded(0, judged=(doubtful, judged(40, 40, True), judged(41, 40, False))))
+    assert [fits for _, fits in pack.rankings] == [(True, False)]
 
 
 def test_a_common_beginning_stands_in_a_pack_once() -> None:
@@ -99,10 +127,10 @@ def test_a_common_beginning_stands_in_a_pack_once() -> None:
 
 def test_packs_hold_every_sample_and_keep_groups_together() -> None:
     chosen = samples(24)
-    made = packs(chosen, 40, seed=3)
-    assert sum(len(pack.choices) for pack in made) == 24
-    assert all(len(pack) <= 40 for pack in made)
-    assert made[0].tokens != packs(chosen, 40, seed=4)[0].tokens
+    made = packs(chosen, 60, seed=3)
+    assert sum(len(pack.choices) for pack in made) == sum(len(pack.rankings) for pack in made) == 24
+    assert all(len(pack) <= 60 for pack in made)
+    assert made[0].tokens != packs(chosen, 60, seed=4)[0].tokens
 
 
 def test_the_loss_falls_and_the_adapter_is_one_that_serving_can_read(base: Path, tmp_path: Path) -> None:
@@ -114,13 +142,30 @@ def test_the_loss_falls_and_the_adapter_is_one_that_serving_can_read(base: Path,
     adapter = train(base, samples(), tmp_path, RECIPE, told.append)
     assert told[-1].answer_loss < 0.9 * told[0].answer_loss  # the frozen head of a random model allows no more
     assert told[-1].choice_loss < told[0].choice_loss / 4
-    assert told[-1].check_loss < 0.9 * told[0].check_loss
+    assert told[-1].ranking_loss < told[0].ranking_loss / 2
+    assert told[-1].verdict_loss < 0.7 * told[0].verdict_loss
     assert told[-1].step == told[-1].steps == len(told)
     merged = load_file(base / "model.safetensors")
     before = {name: tensor.clone() for name, tensor in merged.items()}
     merge_lora(merged, adapter)
     changed = [name for name in merged if not torch.equal(merged[name], before[name])]
     assert len(changed) == 14
+
+
+def test_lower_layers_can_be_left_alone_and_half_precision_learns_too(base: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    from rapbot.inference.lora import merge_lora
+
+    told: list[Progress] = []
+    adapter = train(base, samples(), tmp_path, replace(RECIPE, below=1, half=True), told.append)
+    assert told[-1].ranking_loss < told[0].ranking_loss / 2
+    merged = load_file(base / "model.safetensors")
+    before = {name: tensor.clone() for name, tensor in merged.items()}
+    merge_lora(merged, adapter)
+    changed = [name for name in merged if not torch.equal(merged[name], before[name])]
+    assert len(changed) == 7
+    assert all(".layers.1." in name for name in changed)
 
 
 _KILLED = """

@@ -12,7 +12,7 @@ from rapbot.inference.job import Card, Job, Region, Scene, Tag, Task, VisibleCon
 from rapbot.inference.weights import LANGUAGE, ensure
 from rapbot.inference.writing import Material, Written, write_answers
 from rapbot.messages import WHOLE, Box, Sighting
-from tests.scripted import Scripted
+from tests.scripted import Judging, Scripted
 
 LALA = Card(1, "Lala", "dog", "A white and gray dog. She loves cheese and is afraid of thunder.")
 BO = Card(2, "Bo", "cat", "Loves tuna, hates the vacuum cleaner. 4 years old.")
@@ -230,18 +230,19 @@ SILENT_ABOUT_LALA = "The card of <Lala> does not say."
 
 
 @pytest.mark.parametrize(
-    ("draft", "said"),
+    ("judging", "question", "said"),
     [
-        ("<Lala> is afraid of thunder. (yes)", "<Lala> is afraid of thunder."),
-        ("<Lala> is afraid of thunder. (no)", SILENT_ABOUT_LALA),  # it fits best, and does not answer
-        ("<Lala> is afraid of thunder.", SILENT_ABOUT_LALA),  # not judged
-        ("<Lala> hides from the postman. (yes)", SILENT_ABOUT_LALA),  # invented, whatever it says of itself
-        ("(yes)", SILENT_ABOUT_LALA),
-        ("", SILENT_ABOUT_LALA),
+        (Judging("X is afraid of thunder."), "When would she tremble?", "<Lala> is afraid of thunder."),
+        (Judging("X is afraid of thunder.", told=-3.0), "When would she tremble?", SILENT_ABOUT_LALA),
+        (Judging("X hides from the postman."), "When would she tremble?", SILENT_ABOUT_LALA),  # not on the card
+        (Judging("X is afraid of thunder.", verdict=1), "Does she tremble?", "Yes, <Lala> is afraid of thunder."),
+        (Judging("X is afraid of thunder.", verdict=2), "Is she brave?", "No, <Lala> is afraid of thunder."),
+        (Judging("X is a dog.", verdict=1), "Is Lala a cat?", "No, <Lala> is a dog."),  # words decide where they can
     ],
 )
-def test_a_taught_model_answers_only_what_it_judges_told_and_the_card_holds_up(draft: str, said: str) -> None:
-    assert ask(Scripted(draft, layout="pocket-lora"), "When would she tremble?", LALA) == said
+def test_a_taught_model_chooses_and_the_card_speaks(judging: Judging, question: str, said: str) -> None:
+    assert ask(judging, question, LALA) == said
+    assert all("Lala" not in asked for asked in judging.questions)
 
 
 def test_where_is_she_asked_of_nobody_means_whoever_is_there() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,7 +30,6 @@ cli = typer.Typer(
         "The single steps, in order, each reads what the one before wrote into the folder WORK:\n\n"
         "rapbot-train compose WORK           train.jsonl and held.jsonl: invented cards, questions, captions\n\n"
         "rapbot-train train WORK             adapter/; killed or stopped, the same command goes on\n\n"
-        "rapbot-train practise WORK ADAPTER  before a further round: an adapter answers, to learn what to believe\n\n"
         "rapbot-train evaluate WORK          metrics.json: with and without the LoRA, on unseen cards and wordings\n\n"
         "rapbot-train publish WORK FOLDER    what config.toml takes as lora\n\n"
         "For models that see, from data sets to the adapter:\n\n"
@@ -44,7 +42,7 @@ cli = typer.Typer(
 )
 
 Work = Annotated[Path, typer.Argument(metavar="WORK", help="A folder for samples, checkpoints and results.")]
-Count = Annotated[int, typer.Option("--samples", min=20, help="How many samples to train on; about 35 tokens each.")]
+Count = Annotated[int, typer.Option("--samples", min=20, help="How many samples to train on; about 48 tokens each.")]
 Held = Annotated[int, typer.Option("--held", min=20, help="How many held-back samples to compose for the evaluation.")]
 Seed = Annotated[int, typer.Option("--seed", help="Another seed gives other cards, in training and evaluation.")]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads of torch; no more than there are free cores.")]
@@ -52,11 +50,13 @@ Passes = Annotated[int, typer.Option("--passes", min=1, help="How often every sa
 Start = Annotated[
     Path | None, typer.Option("--start", metavar="ADAPTER", help="Train this adapter of an earlier round further.")
 ]
-Share = Annotated[float, typer.Option("--share", min=0.0, max=1.0, help="Share of the questions that it answers.")]
-Rounds = Annotated[int, typer.Option("--rounds", min=1, help="Each composes anew and goes on from the one before.")]
+Half = Annotated[
+    bool | None,
+    typer.Option("--bf16/--no-bf16", help="Compute in bfloat16; where nothing is said: if the processor has it."),
+]
 Questions = Annotated[Path | None, typer.Option("--questions", help="Other multiple-choice questions (JSON lines).")]
 
-SAMPLES, HELD_SAMPLES, PRACTISED, ROUNDS = 12_000, 4_000, 0.33, 2
+SAMPLES, HELD_SAMPLES = 18_000, 4_000
 
 
 @cli.command()
@@ -72,39 +72,14 @@ def compose(work: Work, samples: Count = SAMPLES, held: Held = HELD_SAMPLES, see
 
 
 @cli.command()
-def practise(
-    work: Work,
-    adapter: Annotated[Path, typer.Argument(metavar="ADAPTER", help="Of an earlier round, as it was published.")],
-    share: Share = PRACTISED,
-    threads: Threads = 2,
-) -> None:
-    """Let an adapter answer questions of train.jsonl; the next training teaches it which of its answers to believe."""
-    from rapbot.inference.generators import TextGenerator
-    from training.pocket.practice import practise as answer
-    from training.pocket.samples import read_samples, write_samples
-
-    file = _file(work / "train.jsonl")
-    samples = read_samples(file)
-    groups = sorted({sample.group for sample in samples})
-    chosen = set(random.Random(0).sample(groups, round(share * len(groups))))
-    generator = TextGenerator.load(_base(), threads, _file(adapter))
-    asked = [sample for sample in samples if sample.group in chosen]
-    done = answer(generator, asked, lambda answered: typer.echo(f"{answered} questions answered"))
-    write_samples([next(done) if one.group in chosen else one for one in samples], part := work / "train.part")
-    part.replace(file)
-    (work / "practised").touch()
-
-
-@cli.command()
-def train(work: Work, passes: Passes = 1, threads: Threads = 2, start: Start = None) -> None:
+def train(work: Work, passes: Passes = 1, threads: Threads = 2, start: Start = None, bf16: Half = None) -> None:
     """Train on train.jsonl. A checkpoint every two minutes; run the same command again to go on."""
-    from training.loop import Recipe, further
     from training.loop import train as run
-    from training.pocket.encoding import encode
+    from training.pocket.encoding import encode, recipe_for
     from training.pocket.samples import read_samples
 
     base = _base()
-    recipe = Recipe(passes=passes, threads=threads) if start is None else further(passes=passes, threads=threads)
+    recipe = recipe_for(base, passes=passes, threads=threads, further=start is not None, half=bf16)
     with (work / "log.jsonl").open("a", encoding="utf-8") as log:
 
         def told(progress: Progress) -> None:
@@ -198,22 +173,14 @@ def pocket(
     seed: Seed = 1,
     threads: Threads = 2,
     questions: Questions = None,
-    rounds: Rounds = ROUNDS,
 ) -> None:
-    """Everything from nothing: compose, train, practise, train, evaluate, publish. What is done is not done again."""
-    before: Path | None = None
-    for number in range(1, rounds + 1):
-        here = work / f"round-{number}"
-        if not (here / "train.jsonl").is_file():
-            compose(here, samples, held, seed + number - 1)
-        if before is not None and not (here / "practised").is_file():
-            practise(here, before, threads=threads)
-        if not (here / "published").is_dir():
-            train(here, passes, threads, before and before.parent / "adapter")
-            _publish(here, here / "published", {})
-        before = here / "published"
-    evaluate(here, questions, threads=threads)
-    publish(here, into or work / "published")
+    """Everything from nothing: compose, train, evaluate, publish. What is done is not done again."""
+    if not (work / "train.jsonl").is_file():
+        compose(work, samples, held, seed)
+    if not (work / "adapter").is_dir():
+        train(work, passes, threads)
+    evaluate(work, questions, threads=threads)
+    publish(work, into or work / "published")
 
 
 add_commands(cli)

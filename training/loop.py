@@ -1,7 +1,9 @@
 """The training loop of the text-only model on a processor: LoRA, packs of samples, a checkpoint that survives kill -9.
 
-Loss on the answers only: the mean negative log-likelihood of a right answer's tokens, plus, where a question has false
-options, the cross-entropy of choosing the right one by summed log-likelihood (as serving does, choosing.py).
+Loss on the answers only: the mean negative log-likelihood of a right answer's tokens; where a question has false
+options, the cross-entropy of choosing the right one by summed log-likelihood (as serving does, choosing.py); where it
+is asked of several texts, that of choosing the text by how likely it makes the question, and that of the verdict on
+each (clause_choice.py).
 A run that is killed and started again gives the same weights as one that was not: the checkpoint holds the matrices,
 the optimiser, the random state and how many packs were read, and is replaced in one step.
 """
@@ -31,27 +33,31 @@ class Recipe:
     rank: int = 16
     alpha: int = 32
     dropout: float = 0.0
-    rate: float = 8e-4
-    warmup: int = 12
+    below: int = 0
+    """Layers at the bottom that stay as they are, and cost no backward pass."""
+    rate: float = 6e-4
+    warmup: int = 20
     """Steps until the full rate."""
     cooling: float = 0.35
     """Last share of the steps, in which the rate falls to a twentieth. Until then nothing depends on how long the run
     is, so that a run can be made longer or shorter before it cools (Hu et al. 2024, "warmup-stable-decay")."""
     passes: int = 1
-    budget: int = 384
-    together: int = 3
+    budget: int = 280
+    together: int = 2
     choice_weight: float = 0.5
-    check_weight: float = 1.0
+    asking_weight: float = 0.1
+    """Of the likelihood of a question, given the text that answers it; the choice of the text weighs 1."""
+    verdict_weight: float = 1.0
+    half: bool = False
+    """bfloat16 for all but the trained matrices and the losses: twice as fast where the processor has it (avx512_bf16),
+    and slower where not."""
+    verdicts: tuple[int, ...] = ()
+    """Tokens of the verdicts, see `losses`."""
     clip: float = 1.0
     decay: float = 0.0
     seed: int = 0
     threads: int = 2
     save_every: float = 120.0
-
-
-def further(**changes: Any) -> Recipe:
-    """The recipe of a round that goes on from an adapter: half the rate, which no longer has to find the way."""
-    return Recipe(rate=4e-4, **changes)
 
 
 @dataclass(slots=True)
@@ -63,7 +69,8 @@ class Progress:
     loss: float
     answer_loss: float
     choice_loss: float
-    check_loss: float
+    ranking_loss: float
+    verdict_loss: float
     inside: float
     """Share of the time inside forward, backward and the optimiser."""
     seconds: float
@@ -76,7 +83,7 @@ class Progress:
     def line(self) -> str:
         return (
             f"step {self.step}/{self.steps}  answers {self.answer_loss:.3f}  choices {self.choice_loss:.3f}"
-            f"  verdicts {self.check_loss:.3f}"
+            f"  rankings {self.ranking_loss:.3f}  verdicts {self.verdict_loss:.3f}"
             f"  {self.seconds:.0f} s, {self.inside:.0%} of it computing"
         )
 
@@ -121,15 +128,14 @@ def train(
             group["lr"] = rates[step]
         chosen = [PackTensors.of(pack) for pack in islice(rest, recipe.together)]
         before = time.monotonic()
-        answer, choice, check = _add_gradients(model, chosen, recipe)
+        parts = _add_gradients(model, chosen, recipe)
         torch.nn.utils.clip_grad_norm_(weights, recipe.clip)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         now = time.monotonic()
         inside += now - before
-        total = answer + recipe.choice_weight * choice + recipe.check_weight * check
         count = sum(pack.tokens.shape[1] for pack in chosen)
-        told(Progress(step, steps, total, answer, choice, check, inside / (now - began), now - began, count))
+        told(Progress(step, steps, *parts, inside / (now - began), now - began, count))
         if now - saved > recipe.save_every or step == steps:
             _save(out, what(step), model, optimiser, step)
             saved = time.monotonic()
@@ -149,7 +155,8 @@ class PackTensors:
     nexts: Tensor
     answers: Tensor
     choices: list[tuple[int, ...]]
-    checks: list[int]
+    rankings: list[tuple[tuple[int, ...], tuple[bool, ...]]]
+    verdicts: list[tuple[int, int]]
 
     @classmethod
     def of(cls, pack: Pack) -> PackTensors:
@@ -157,48 +164,97 @@ class PackTensors:
 
         seen = pack.mask()
         mask = torch.zeros(seen.shape).masked_fill_(~seen, torch.finfo(torch.float32).min)
-        froms, nexts, answers = (torch.tensor(one) for one in (pack.froms, pack.nexts, pack.answers))
+        froms, nexts, answers = (torch.tensor(one, dtype=torch.long) for one in (pack.froms, pack.nexts, pack.answers))
         tokens, depths = torch.tensor([pack.tokens]), torch.tensor([pack.depths])
-        return cls(tokens, depths, mask[None, None], froms, nexts, answers, pack.choices, pack.checks)
+        return cls(tokens, depths, mask[None, None], froms, nexts, answers, pack.choices, pack.rankings, pack.verdicts)
 
 
-def _add_gradients(model: Any, packs_read: Sequence[PackTensors], recipe: Recipe) -> tuple[float, float, float]:
-    """One step's gradients; returns the mean losses of answers, choices and verdicts."""
-    sums = [0.0, 0.0, 0.0]
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """Means over tokens, questions, questions and verdicts; 0 for what a pack has none of."""
+
+    answer: Tensor
+    choice: Tensor
+    ranking: Tensor
+    asking: Tensor
+    verdict: Tensor
+
+
+def _add_gradients(model: Any, packs_read: Sequence[PackTensors], recipe: Recipe) -> tuple[float, ...]:
+    """One step's gradients; returns the mean losses: in all, of answers, choices, rankings and verdicts."""
+    import torch
+
+    sums = [0.0] * 5
     for pack in packs_read:
-        answer, choice, check = losses(model, pack)
-        loss = (answer + recipe.choice_weight * choice + recipe.check_weight * check) / recipe.together
-        loss.backward()  # type: ignore[no-untyped-call]
-        for which, part in enumerate((answer, choice, check)):
+        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.half):
+            parts = losses(model, pack, recipe.verdicts)
+        loss = (
+            parts.answer
+            + recipe.choice_weight * parts.choice
+            + parts.ranking
+            + recipe.asking_weight * parts.asking
+            + recipe.verdict_weight * parts.verdict
+        )
+        (loss / recipe.together).backward()  # type: ignore[no-untyped-call]
+        for which, part in enumerate((loss, parts.answer, parts.choice, parts.ranking, parts.verdict)):
             sums[which] += float(part.detach()) / recipe.together
-    return sums[0], sums[1], sums[2]
+    return tuple(sums)
 
 
-def losses(model: Any, pack: PackTensors) -> tuple[Tensor, Tensor, Tensor]:
-    """(loss of the right answers, of the choices, of the verdicts): means over tokens, questions and verdicts.
-
-    Without choices or verdicts in the pack theirs is 0.
-    """
+def losses(model: Any, pack: PackTensors, verdicts: Sequence[int] = ()) -> Losses:
+    """`verdicts`: the tokens among which a verdict is chosen, the last one for "something else"."""
     import torch
 
     llama = model.get_base_model() if hasattr(model, "get_base_model") else model
     hidden = llama.model(
         input_ids=pack.tokens, position_ids=pack.positions, attention_mask=pack.mask, use_cache=False
     ).last_hidden_state[0]
-    # The head is a fifth of the model: only where something is asked.
-    asked, at = torch.unique(pack.froms, return_inverse=True)
-    chances = llama.lm_head(hidden[asked]).float().log_softmax(dim=-1)
-    each = chances[at, pack.nexts]
-    count = int(pack.answers.max()) + 1
-    total = torch.zeros(count).index_add(0, pack.answers, each)
-    lengths = torch.zeros(count).index_add(0, pack.answers, torch.ones_like(each))
+    nothing = torch.zeros(())
+    total, lengths = _likelihoods(llama, hidden, pack)
     right = torch.tensor([choice[0] for choice in pack.choices], dtype=torch.long)
-    answer = -(total[right].sum() / lengths[right].sum().clamp(min=1))
+    answer = -(total[right].sum() / lengths[right].sum()) if pack.choices else nothing
     several = [choice for choice in pack.choices if len(choice) > 1]
     chosen = [-total[list(choice)].log_softmax(dim=0)[0] for choice in several]
-    choice = torch.stack(chosen).mean() if chosen else torch.zeros(())
-    check = -total[pack.checks].mean() if pack.checks else torch.zeros(())
-    return answer, choice, check
+    ranked, asked = [], []
+    for texts, fits in pack.rankings:
+        scores, fitting = total[list(texts)], torch.tensor(fits)
+        ranked.append(scores.logsumexp(dim=0) - scores[fitting].logsumexp(dim=0))
+        asked.append(-scores[fitting].max() / lengths[texts[0]])
+    return Losses(
+        answer,
+        torch.stack(chosen).mean() if chosen else nothing,
+        torch.stack(ranked).mean() if ranked else nothing,
+        torch.stack(asked).mean() if asked else nothing,
+        _verdict_loss(llama, hidden, pack, verdicts) if pack.verdicts else nothing,
+    )
+
+
+def _likelihoods(llama: Any, hidden: Tensor, pack: PackTensors) -> tuple[Tensor, Tensor]:
+    """float32[answers] twice: the log-likelihood of each, and its number of tokens."""
+    import torch
+
+    if not len(pack.froms):
+        return torch.zeros(0), torch.zeros(0)
+    # The head is a fifth of the model: only where something is asked.
+    where, at = torch.unique(pack.froms, return_inverse=True)
+    each = llama.lm_head(hidden[where]).float().log_softmax(dim=-1)[at, pack.nexts]
+    count = int(pack.answers.max()) + 1
+    total = torch.zeros(count).index_add(0, pack.answers, each)
+    return total, torch.zeros(count).index_add(0, pack.answers, torch.ones_like(each))
+
+
+def _verdict_loss(llama: Any, hidden: Tensor, pack: PackTensors, verdicts: Sequence[int]) -> Tensor:
+    """Cross-entropy among the verdicts only. Texts that tell it weigh as much as all the others of the pack."""
+    import torch
+
+    nodes, labels = (torch.tensor(one, dtype=torch.long) for one in zip(*pack.verdicts, strict=True))
+    head = llama.lm_head.weight[torch.tensor(verdicts)]
+    each = torch.nn.functional.cross_entropy(
+        (hidden[nodes] @ head.T.to(hidden.dtype)).float(), labels, reduction="none"
+    )
+    telling = labels < len(verdicts) - 1
+    parts = [each[chosen].mean() for chosen in (telling, ~telling) if chosen.any()]
+    return torch.stack(parts).mean()
 
 
 def _hash(of: object) -> str:
@@ -216,12 +272,14 @@ def _model(base: Path, recipe: Recipe) -> Any:
     from peft import LoraConfig, get_peft_model
     from transformers import LlamaForCausalLM
 
-    llama: Any = LlamaForCausalLM.from_pretrained(base, dtype=torch.float32, attn_implementation="sdpa")
+    kind = torch.bfloat16 if recipe.half else torch.float32
+    llama: Any = LlamaForCausalLM.from_pretrained(base, dtype=kind, attn_implementation="sdpa")
     config = LoraConfig(
         r=recipe.rank,
         lora_alpha=recipe.alpha,
         lora_dropout=recipe.dropout,
         target_modules=list(LINEAR),
+        layers_to_transform=list(range(recipe.below, llama.config.num_hidden_layers)) if recipe.below else None,
         bias="none",
         task_type="CAUSAL_LM",
     )

@@ -18,21 +18,34 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """A question asked of one text: `prompt` as tokens, the question with what ends it, prompt and question as what a
+    verdict follows, and the number of the right verdict. `fits`: whether the text answers it; None: it may."""
+
+    prompt: tuple[int, ...]
+    question: tuple[int, ...]
+    asked: tuple[int, ...]
+    verdict: int
+    fits: bool | None
+
+
+@dataclass(frozen=True, slots=True)
 class Encoded:
-    """One prompt as tokens, its right answer (or none) and false ones, each with what ends it."""
+    """One prompt as tokens, its right answer (or none) and false ones, each with what ends it; or one question that is
+    asked of several texts (`judged`)."""
 
     group: int
-    prompt: tuple[int, ...]
-    answer: tuple[int, ...]
+    prompt: tuple[int, ...] = ()
+    answer: tuple[int, ...] = ()
     wrong: tuple[tuple[int, ...], ...] = ()
-    checks: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = ()
-    """Answers that are only read, and the verdict on each, which is learned."""
+    judged: tuple[Judged, ...] = ()
 
 
 @dataclass(slots=True)
 class Pack:
     """A tree of tokens. Node i follows node `parents[i]` (-1: none). Target t: at node `froms[t]`, `tokens_next[t]` is
-    read, as part of answer `answers[t]`; `choices` lists the answers of one question, the right one first."""
+    read, as part of answer `answers[t]`; `choices` lists the answers of one question, the right one first. `rankings`
+    lists one question as the answer of each text, and which of these fit; `verdicts` (node, number of the verdict)."""
 
     tokens: list[int] = field(default_factory=list)
     parents: list[int] = field(default_factory=list)
@@ -41,8 +54,8 @@ class Pack:
     nexts: list[int] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
     choices: list[tuple[int, ...]] = field(default_factory=list)
-    checks: list[int] = field(default_factory=list)
-    """Which of the answers are verdicts."""
+    rankings: list[tuple[tuple[int, ...], tuple[bool, ...]]] = field(default_factory=list)
+    verdicts: list[tuple[int, int]] = field(default_factory=list)
     _children: dict[tuple[int, int], int] = field(default_factory=dict)
     _count: int = 0
 
@@ -50,11 +63,16 @@ class Pack:
         return len(self.tokens)
 
     def add(self, one: Encoded) -> None:
-        end = self._walk(-1, one.prompt)
         if one.answer:
+            end = self._walk(-1, one.prompt)
             self.choices.append(tuple(self._answer(end, answer) for answer in (one.answer, *one.wrong)))
-        for read, verdict in one.checks:
-            self.checks.append(self._answer(self._walk(end, read), verdict))
+        if any(each.fits for each in one.judged):
+            ranked = [each for each in one.judged if each.fits is not None]
+            asked = tuple(self._answer(self._walk(-1, each.prompt), each.question) for each in ranked)
+            self.rankings.append((asked, tuple(bool(each.fits) for each in ranked)))
+        for each in one.judged:
+            if each.fits is not None:
+                self.verdicts.append((self._walk(-1, each.asked), each.verdict))
 
     def _answer(self, node: int, tokens: tuple[int, ...]) -> int:
         number = self._count

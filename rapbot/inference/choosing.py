@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from rapbot.inference.clause_choice import judge_clauses
 from rapbot.inference.job import Card, Job, Scene
 from rapbot.inference.prompt import (
     POCKET_LORA,
@@ -43,11 +44,14 @@ def option_scores(generator: Generator, job: Job, scene: Scene | None, cards: Se
     if generator.layout == POCKET_LORA:
         informed = generator.score(build_short_prompt(job, scene, about), job.options)
         blind = [0.0] * len(job.options)  # it was taught to choose by what it reads
+        # One of the options is right, so the best clause counts, whether it is believed or not.
+        telling = [one.clause for card in about for one in judge_clauses(generator, job.text, card)[:1]]
     else:
         informed = generator.score(build_choice_prompt(name, told, job.text), job.options)
         blind = generator.score(build_choice_prompt(name, "", job.text), job.options)
-    readings = [read(job.text, card) for card in about]
-    statements = " ".join(one.statement for one in readings if one.verdict is not Verdict.UNKNOWN)
+        readings = [read(job.text, card) for card in about]
+        telling = [one.statement for one in readings if one.verdict is not Verdict.UNKNOWN]
+    statements = " ".join(telling)
     return [
         with_card - _PRIOR * without + _IN_CARD * _found(option, told) + _IN_STATEMENT * _found(option, statements)
         for option, with_card, without in zip(job.options, informed, blind, strict=True)

@@ -120,6 +120,37 @@ class TextGenerator:
                 scores += self._score_rows(shared, hidden, answers[first : first + _ROWS])
         return scores
 
+    def ask(self, prompts: Sequence[Prompt], question: str, verdicts: Sequence[str]) -> list[tuple[float, list[float]]]:
+        """For each prompt the log-likelihood of `question` as its answer (as `score` has it), and that of the first
+        token of each of `verdicts` after the question."""
+        import torch
+
+        asked = answer_tokens(self._tokenizer, question)
+        firsts = [answer_tokens(self._tokenizer, verdict)[0] for verdict in verdicts]
+        judged: list[tuple[float, list[float]]] = []
+        with torch.inference_mode():
+            for at in range(0, len(prompts), _ROWS):
+                begun = [[token for piece in self._tokens(one) for token in piece] for one in prompts[at : at + _ROWS]]
+                judged += self._ask_rows(begun, asked, firsts)
+        return judged
+
+    def _ask_rows(
+        self, prompts: Sequence[list[int]], asked: list[int], firsts: list[int]
+    ) -> list[tuple[float, list[float]]]:
+        """All at once: what pads a shorter row stands behind it, where nothing that counts looks."""
+        import torch
+
+        rows = [[*prompt, *asked[:-1]] for prompt in prompts]
+        longest = max(map(len, rows))
+        padded = torch.tensor([row + [self._end] * (longest - len(row)) for row in rows])
+        cache = self._cache("rows", len(rows), longest)
+        states = self._model.forward(padded, torch.zeros(len(rows), dtype=torch.long), cache)
+        where = torch.tensor([len(prompt) - 1 for prompt in prompts])[:, None] + torch.arange(len(asked))
+        chances = self._model.logits(states[torch.arange(len(rows))[:, None], where]).log_softmax(dim=-1)
+        each = chances.gather(2, torch.tensor(asked).expand(len(rows), -1)[:, :, None])[:, :, 0].sum(dim=1)
+        verdicts = chances[:, -1, firsts]
+        return list(zip(each.tolist(), verdicts.tolist(), strict=True))
+
     def _score_rows(self, shared: KeyValues, hidden: Tensor, answers: list[list[int]]) -> list[float]:
         import torch
 

@@ -24,15 +24,15 @@ RAP = "rap"
 SEEING = "seeing"
 POCKET = "pocket"
 POCKET_LORA = "pocket-lora"
-PROMPT_VERSIONS = {RAP: "rap-1", SEEING: "seeing-1", POCKET: "pocket-1", POCKET_LORA: "pocket-lora-2"}
+PROMPT_VERSIONS = {RAP: "rap-1", SEEING: "seeing-1", POCKET: "pocket-1", POCKET_LORA: "pocket-lora-3"}
 """Goes up whenever the text of a layout changes: an adapter trained on another version is refused."""
 PROMPT_VERSION = PROMPT_VERSIONS[RAP]
 POCKET_PROMPT_VERSION = PROMPT_VERSIONS[POCKET]
 
 SILENT = "The card does not say."
-TOLD, UNTOLD = " (yes)", " (no)"
-"""With which a model of layout "pocket-lora" ends an answer: whether the card really tells what was asked. It writes
-first what fits best and judges then: having read the answer beside the question, a small model knows far better."""
+VERDICTS = (" told", " yes", " no", " else")
+"""What a model of layout "pocket-lora" says to a question that was asked of one clause of a card: the clause tells it,
+it says yes, it says no, it is about something else. One token each."""
 _INFO_LIMIT = 500
 """Characters of a card's info that are shown to the model."""
 
@@ -155,13 +155,10 @@ def build_short_prompt(job: Job, scene: Scene | None, cards: Sequence[Card]) -> 
     return Prompt((("user", "\n".join([*_known_in_words(job, scene, cards), asked])),), max_new_tokens=12)
 
 
-def read_verdict(draft: str) -> tuple[str, bool]:
-    """An answer of layout "pocket-lora" without its last word, and whether that says that the card tells it."""
-    text = draft.rstrip()
-    for verdict in (TOLD, UNTOLD):
-        if text.endswith(verdict):
-            return text.removesuffix(verdict), verdict == TOLD
-    return text, False
+def build_clause_prompt(clause: str, question: str = "") -> Prompt:
+    """One clause of a card for layout "pocket-lora": a question is scored as its answer, or, with `question`, one of
+    VERDICTS after that. Names do not matter to either, see `clause_choice.nameless`."""
+    return Prompt((("user", clause),), answer_prefix=question, max_new_tokens=1)
 
 
 def build_asking_prompt(statement: str) -> Prompt:

@@ -85,7 +85,7 @@ def _sentences(info: str) -> list[str]:
 
 def _about(text: str, card: Card) -> str:
     """`text` with <Name> as its subject."""
-    text = _addressed(text, card.owner_name)
+    text = addressed(text, card.owner_name)
     name = mark(card.name)
     if told := _subject(text, card):
         return told
@@ -102,7 +102,7 @@ def _about(text: str, card: Card) -> str:
     return _fragment(text, card)
 
 
-def _addressed(text: str, owner: str | None) -> str:
+def addressed(text: str, owner: str | None = None) -> str:
     """As said to who asks: the writer of a card is the one who asks about it, or, where it is shared, `owner`."""
     if owner is not None:
         return _MINE.sub(f"{owner}'s", text)

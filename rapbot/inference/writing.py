@@ -14,18 +14,18 @@ from dataclasses import dataclass, field, replace
 from rapbot.inference.boxes import AGREE, agreement
 from rapbot.inference.captions import UNSEEN, compose_caption, compose_description
 from rapbot.inference.choosing import likeliest_statement, option_scores
+from rapbot.inference.clause_choice import read_by_model
 from rapbot.inference.guard import (
     answer_or_none,
     caption_or_none,
     clean,
-    grounded_or_none,
     mark_names,
     supported_words,
     without_false_names,
 )
 from rapbot.inference.job import Card, Job, Scene, Task
 from rapbot.inference.looking import answer_from_scene, look_for, two_places
-from rapbot.inference.prompt import POCKET_LORA, Pictures, build_prompt, read_verdict, select_cards
+from rapbot.inference.prompt import POCKET_LORA, Pictures, build_prompt, select_cards
 from rapbot.inference.reading import FAVOURITE, Reading, Verdict, is_yes_no, most_telling, read
 from rapbot.inference.seams import Generator, Prompt
 from rapbot.inference.surroundings import other_things
@@ -222,32 +222,12 @@ class _Writer:
         if not asked:
             return _among_all(job, scene, list(cards.values()))
         readings = [self._read(job.text, card) for card in asked]
-        if self.generator.layout == POCKET_LORA and len(asked) == 1:
-            return self._read_by_model(material, readings[0])
         told = [reading for reading in readings if reading.verdict is not Verdict.UNKNOWN]
         if len(told) == 1 and (len(readings) == 1 or not named):
             return self._phrased(job, told[0])
         if not told and scene is not None:
             return f"I can't tell that from the photo, and {_silent(asked)}."
         return " ".join(told_by(reading) for reading in (readings if named else told or readings[:1]))
-
-    def _read_by_model(self, material: Material, reading: Reading) -> _Plan | str:
-        """A model that was taught to read cards answers; what its words do not hold up, the card's own words do."""
-        job, card = material.job, reading.card
-        silent = f"I can't tell that from the photo, and {_silent([card])}." if material.scene is not None else ""
-        composed = silent if silent and reading.verdict is Verdict.UNKNOWN else told_by(reading)
-        if reading.verdict in (Verdict.YES, Verdict.NO) or (card.owner_name and _FIRST_PERSON.search(card.info)):
-            return composed
-
-        def finish(draft: str) -> str:
-            text, told = read_verdict(draft)
-            if not told:
-                return composed
-            if reading.verdict is Verdict.TOLD:
-                return answer_or_none(text, card, reading.statement, job.text) or composed
-            return grounded_or_none(text, card, job.text) or composed
-
-        return _Plan(composed, build_prompt(POCKET_LORA, job, None, [card]), finish)
 
     def _answer_by_sight(self, material: Material, chosen: Sequence[Card]) -> _Plan:
         """A model that sees answers in its own words; an empty answer falls back on what the cards say."""
@@ -264,9 +244,10 @@ class _Writer:
     def _read(self, question: str, card: Card) -> Reading:
         """What the card says, by its words, else by what the model would ask about it."""
         reading = read(question, card)
-        taught = self.generator.layout == POCKET_LORA  # it is asked itself
+        if self.generator.layout == POCKET_LORA:
+            return read_by_model(self.generator, question, card, reading)
         settled = is_yes_no(question) or is_unmistakable(question) or reading.score <= FAVOURITE
-        if reading.verdict is Verdict.UNKNOWN and not taught and not settled:
+        if reading.verdict is Verdict.UNKNOWN and not settled:
             statement = likeliest_statement(self.generator, question, card)
             if statement is not None:
                 return Reading(card, Verdict.TOLD, statement, 1.0)
@@ -274,7 +255,7 @@ class _Writer:
 
     def _phrased(self, job: Job, reading: Reading) -> _Plan | str:
         """One statement is the answer: the model may say it shorter."""
-        if reading.verdict is not Verdict.TOLD or is_yes_no(job.text):
+        if reading.verdict is not Verdict.TOLD or is_yes_no(job.text) or self.generator.layout == POCKET_LORA:
             return told_by(reading)
         card, statement = reading.card, reading.statement
         return _Plan(

@@ -8,19 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rapbot.inference.job import Card
+from rapbot.inference.statements import addressed
 from rapbot.inference.wording import article
 from training.pocket import grammar
 from training.pocket.grammar import Fact, Kind, Saying
 
-_PERSONAL = (
-    (r"\bI am\b", "you are"),
-    (r"\bI\b", "you"),
-    (r"\bme\b", "you"),
-    (r"\b[Mm]y\b", "your"),
-    (r"\b(?:we|us)\b", "you"),
-    (r"\bours\b", "yours"),
-    (r"\bour\b", "your"),
-)
 _PLURAL = {"is": "are", "was": "were", "has": "have", "does": "do"}
 
 
@@ -73,13 +65,6 @@ def invent(rng: random.Random, split: str, group: str = "", taken: Sequence[str]
     info, told = writer.write(list(chosen.values())[:count])
     category = "" if rng.random() < 0.25 else kind.word
     return Invented(name, kind, he, him, his, info, category, tuple(told))
-
-
-def addressed(text: str) -> str:
-    """ "my sister" -> "your sister": the card's writer is the one who asks."""
-    for pattern, word in _PERSONAL:
-        text = re.sub(pattern, word, text)
-    return text
 
 
 def _pronouns(kind: Kind, rng: random.Random) -> tuple[str, str, str]:
@@ -298,4 +283,4 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-__all__ = ["Invented", "Saying", "Told", "addressed", "invent"]
+__all__ = ["Invented", "Saying", "Told", "invent"]

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rapbot.inference.clause_choice import believed, judge_clauses
 from rapbot.inference.generators import TextGenerator
 from rapbot.inference.job import Card, Job, Task, VisibleConcepts
-from rapbot.inference.prompt import POCKET_LORA, SILENT, read_verdict
-from rapbot.inference.writing import Material, write_answers
+from rapbot.inference.prompt import POCKET_LORA, SILENT
+from rapbot.inference.reading import Reading
+from rapbot.inference.writing import Material, told_by, write_answers
 from training.pocket.measures import Names, is_exact, is_silent
 from training.pocket.samples import CAPTION, CHAT, CHOICE, QUESTION, UNKNOWN, Sample
 
@@ -101,10 +103,17 @@ def _texts(generator: TextGenerator, samples: Sequence[Sample], served: bool) ->
     if served:
         work = [Material(job, scene) for job, scene, _ in (sample.material() for sample in samples)]
         return [written.text for written in write_answers(generator, work)]
-    drafts = generator.generate([sample.prompt(generator.layout) for sample in samples])
-    if generator.layout != POCKET_LORA or samples[0].kind not in (QUESTION, UNKNOWN):
-        return drafts
-    return [text if told else SILENT for text, told in map(read_verdict, drafts)]
+    if generator.layout == POCKET_LORA and samples[0].kind in (QUESTION, UNKNOWN):
+        return [_judged(generator, sample) for sample in samples]
+    return generator.generate([sample.prompt(generator.layout) for sample in samples])
+
+
+def _judged(generator: TextGenerator, sample: Sample) -> str:
+    """What the model's judgement alone would say."""
+    _, _, cards = sample.material()
+    card = next(card for card in cards if card.name == sample.about)
+    best = believed(judge_clauses(generator, sample.text, card))
+    return SILENT if best is None else told_by(Reading(card, best.verdict, best.clause, best.told))
 
 
 def _chosen(generator: TextGenerator, sample: Sample, served: bool) -> tuple[str, bool]:

@@ -62,6 +62,16 @@ class Names:
         return 2 * self.right / (self.said + self.there) if self.said + self.there else 1.0
 
 
+def holds(text: str, key: str) -> bool:
+    """Whether the words of `key` stand in `text`, in their order; names in brackets do not count."""
+    return _within(_words(key), said_words(text))
+
+
+def said_words(text: str) -> list[str]:
+    """The words of a sentence without marked names and what does not count."""
+    return _words(re.sub(r"<[^<>]*>", " ", text))
+
+
 def _words(text: str) -> list[str]:
     return [word for word in re.findall(r"[^\W_]+", text.casefold()) if word not in _IGNORED]
 

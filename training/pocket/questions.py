@@ -6,8 +6,9 @@ import random
 import re
 from dataclasses import dataclass
 
+from rapbot.inference.statements import addressed
 from training.pocket import grammar
-from training.pocket.cards import Invented, Told, addressed
+from training.pocket.cards import Invented, Told
 from training.pocket.grammar import Fact
 
 _NEARBY = (
@@ -52,17 +53,13 @@ _SMALL = frozenset("a an the to of do that it please ever exactly just really th
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One question. `key` is what a right answer must contain; `wrong` are other options of a multiple choice.
-
-    `doubted` are sentences that somebody who invents or misreads would say: they look right, and are not.
-    """
+    """One question. `key` is what a right answer must contain; `wrong` are other options of a multiple choice."""
 
     question: str
     answer: str
     short: str
     wrong: tuple[str, ...] = ()
     key: str = ""
-    doubted: tuple[str, ...] = ()
 
 
 def ask(one: Invented, told: Told, rng: random.Random, split: str, *, named: bool) -> Asked:
@@ -72,9 +69,7 @@ def ask(one: Invented, told: Told, rng: random.Random, split: str, *, named: boo
         return _yes_or_no(one, told, rng, split, named)
     question = _worded(_asking(fact, rng, split), one, rng, named, "", split)
     short, *wrong = (_option(text, rng) for text in (_short(told, rng), *_others(one, told, rng)))
-    other = _other_value(one, told.fact, rng)
-    doubted = (_claim(one, told.fact, other, rng, ""),) if other else ()
-    return Asked(question, told.answer, short, tuple(wrong), addressed(told.value), doubted)
+    return Asked(question, told.answer, short, tuple(wrong), addressed(told.value))
 
 
 def ask_kind(one: Invented, rng: random.Random, split: str) -> Asked:
@@ -111,35 +106,13 @@ def ask_silent(one: Invented, rng: random.Random, split: str, *, named: bool) ->
         return _undecided(one, fact, value, rng, split, named)
     else:
         question = _asking(fact, rng, split)
-    values = (value, _other_value(one, fact, rng))
-    doubted = tuple(_claim(one, fact, said, rng, "") for said in values if said)
-    return Asked(_worded(question, one, rng, named, value, split), "", "", doubted=doubted)
+    return Asked(_worded(question, one, rng, named, value, split), "", "")
 
 
 def _undecided(one: Invented, fact: Fact, value: str, rng: random.Random, split: str, named: bool) -> Asked:
     """ "Is she afraid of bees?", where the card tells nothing about bees: neither Yes nor No is right."""
     template = rng.choice(grammar.of_split(fact.yes_no, split)).text
-    doubted = [_claim(one, fact, value, rng, "Yes")]
-    if one.told:
-        doubted.append(f"{rng.choice(('No', 'No', 'Yes'))}, {_after_comma(rng.choice(one.told).answer)}")
-    return Asked(_worded(template, one, rng, named, value, split), "", "", doubted=tuple(doubted))
-
-
-def _other_value(one: Invented, fact: Fact, rng: random.Random) -> str:
-    """What the card tells about something else, to be mistaken for `fact`; "" where it tells nothing else."""
-    others = [told.value for told in one.told if told.fact.topic != fact.topic]
-    return rng.choice(others) if others else ""
-
-
-def _claim(one: Invented, fact: Fact, value: str, rng: random.Random, decided: str) -> str:
-    """What a card with this fact would have answered; `decided`: "Yes", "No", or "" for a plain statement."""
-    saying = rng.choice([*(s for s in fact.verbs if not s.answer), *(s for s in fact.sentences if s.answer)])
-    text = saying.answer or f"N {saying.text}"
-    fills = {"{v}": value, "{V}": _capital(value), "{o}": one.him, "{p+}": "N's", "{p}": one.his, "{he}": one.he}
-    for sign, word in fills.items():
-        text = text.replace(sign, word)
-    text = _capital(addressed(re.sub(r"\bN\b", f"<{one.name}>", text, count=1)).rstrip(".") + ".")
-    return f"{decided}, {_after_comma(text)}" if decided else text
+    return Asked(_worded(template, one, rng, named, value, split), "", "")
 
 
 def _asking(fact: Fact, rng: random.Random, split: str) -> str:
@@ -169,7 +142,7 @@ def _yes_or_no(one: Invented, told: Told, rng: random.Random, split: str, named:
     question = _worded(rng.choice(grammar.of_split(fact.yes_no, split)).text, one, rng, named, value, split)
     other = "Yes" if word == "No" else "No"
     said = _after_comma(told.answer)
-    return Asked(question, f"{word}, {said}", word, (other,), word, (f"{other}, {said}",))
+    return Asked(question, f"{word}, {said}", word, (other,), word)
 
 
 def _after_comma(answer: str) -> str:

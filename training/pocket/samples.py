@@ -6,16 +6,17 @@ import hashlib
 import json
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rapbot.inference.job import Card, Job, Scene, Task, VisibleConcepts
 from rapbot.inference.prompt import POCKET_LORA, SILENT, build_choice_prompt, build_prompt, build_short_prompt
 from rapbot.inference.seams import Prompt
+from rapbot.inference.statements import addressed
 from rapbot.messages import Box
 from training.pocket import grammar
-from training.pocket.cards import Invented, Told, addressed, invent
+from training.pocket.cards import Invented, invent
 from training.pocket.questions import Asked, ask, ask_kind, ask_silent
 from training.pocket.scenes import Placed, caption, compose, draw_things, place_cards
 
@@ -43,15 +44,11 @@ class Sample:
     things: tuple[str, ...] = ()
     about: str = ""
     rivals: tuple[str, ...] = ()
-    doubted: tuple[str, ...] = ()
-    """Sentences that do not answer this question, though they look as if: the model learns to judge them."""
-    believed: tuple[str, ...] = ()
-    """Right answers in words of the model's own (practice.py), which it learns to trust."""
 
     @classmethod
     def read(cls, line: str) -> Sample:
         row = json.loads(line)
-        for name in ("wrong", "things", "rivals", "doubted", "believed"):
+        for name in ("wrong", "things", "rivals"):
             row[name] = tuple(row.get(name, ()))
         row["cards"] = tuple((name, category, info) for name, category, info in row["cards"])
         row["placed"] = None if row["placed"] is None else tuple(tuple(one) for one in row["placed"])
@@ -89,9 +86,9 @@ def compose_samples(count: int, seed: int, split: str) -> Iterator[Sample]:
     made = group = 0
     while made < count:
         chance = rng.random()
-        if chance < 0.22:
+        if chance < 0.16:
             found = list(_captions(group, rng, split))
-        elif chance < 0.32:
+        elif chance < 0.22:
             found = _small_talk(group, rng, split)
         else:
             found = list(_about_cards(group, rng, split))
@@ -159,38 +156,27 @@ def _about_cards(group: int, rng: random.Random, split: str) -> Iterator[Sample]
 
     values = [addressed(told.value) for one in people for told in one.told]
 
-    def sample(
-        kind: str, one: Invented, asked: Asked, answer: str, wrong: tuple[str, ...] = (), doubted: Sequence[str] = ()
-    ) -> Sample:
+    def sample(kind: str, one: Invented, asked: Asked, answer: str, wrong: tuple[str, ...] = ()) -> Sample:
         rivals = tuple(value for value in values if asked.key and value not in asked.key and asked.key not in value)
         seen = tuple(things)
-        return Sample(
-            kind, group, cards, asked.question, answer, wrong, asked.key, placed, seen, one.name, rivals, tuple(doubted)
-        )
+        return Sample(kind, group, cards, asked.question, answer, wrong, asked.key, placed, seen, one.name, rivals)
 
     pairs = [(one, told) for one in people for told in one.told]
     rng.shuffle(pairs)
-    for number, (one, told) in enumerate(pairs[:4]):
+    for one, told in pairs[:5]:
         asked = ask(one, told, rng, split, named=named)
-        if number % 2 == 0 or rng.random() < 0.4:
-            yield sample(QUESTION, one, asked, asked.answer, doubted=[*asked.doubted, *_besides(one, told, rng)])
-        if number % 2 == 1 or rng.random() < 0.5:
+        yield sample(QUESTION, one, asked, asked.answer)
+        if rng.random() < 0.25:
             again = ask(one, told, rng, split, named=named)
             yield sample(CHOICE, one, again, again.short, again.wrong)
     if rng.random() < 0.1 and not named and people[0].category:
         asked = ask_kind(people[0], rng, split)
         yield sample(QUESTION, people[0], asked, asked.answer)
         yield sample(CHOICE, people[0], asked, asked.short, asked.wrong)
-    for _ in range(rng.choice((0, 1, 1, 2))):
+    for _ in range(rng.choice((1, 1, 2, 2, 3))):
         one = rng.choice(people)
         asked = ask_silent(one, rng, split, named=named)
-        yield sample(UNKNOWN, one, asked, SILENT, doubted=[*asked.doubted, *_besides(one, None, rng)])
-
-
-def _besides(one: Invented, told: Told | None, rng: random.Random) -> list[str]:
-    """One sentence that the card tells besides `told`."""
-    others = [other.answer for other in one.told if told is None or other.fact.topic != told.fact.topic]
-    return [rng.choice(others)] if others else []
+        yield sample(UNKNOWN, one, asked, SILENT)
 
 
 def _small_talk(group: int, rng: random.Random, split: str) -> list[Sample]:

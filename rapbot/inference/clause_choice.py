@@ -1,0 +1,95 @@
+"""The clause of a card that answers a question, chosen by a model that was trained to (layout "pocket-lora").
+
+Two judgements of every clause: how likely it makes the question (a small model asks better than it answers: "query
+likelihood", Ponte & Croft 1998), which orders the clauses; and a verdict, question and clause before it, whether it
+tells what is asked at all. The words that a person reads are always the card's.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from rapbot.inference.clauses import clauses
+from rapbot.inference.job import Card
+from rapbot.inference.prompt import VERDICTS, build_clause_prompt
+from rapbot.inference.reading import Reading, Verdict
+from rapbot.inference.seams import Generator, Prompt
+from rapbot.inference.wording import mark
+
+NAMELESS = "X"
+"""Stands for the concept: names in ten scripts cost tokens and tell nothing, or the wrong thing ("Candy")."""
+_BELIEVED = 0.0
+"""Log-odds that a clause tells it, from which on it is said."""
+_DECIDES = {0: Verdict.TOLD, 1: Verdict.YES, 2: Verdict.NO}
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One clause beside a question. `likeness`: log-likelihood of the question, comparable between clauses;
+    `told`: log-odds that the clause tells what is asked."""
+
+    clause: str
+    likeness: float
+    told: float
+    verdict: Verdict
+
+
+def nameless(text: str, card: Card) -> str:
+    """`text` with the concept as X: "What does Lala eat?" -> "What does X eat?"."""
+    parts = [re.escape(part) for part in re.split(r"[\s_]+", card.name) if part]
+    if not parts:
+        return text
+    called = r"[\s_]+".join(parts)
+    pattern = rf"{re.escape(mark(card.name))}|<?(?<!\w){called}(?!\w)>?"
+    return " ".join(re.sub(pattern, NAMELESS, text, flags=re.IGNORECASE).split())
+
+
+def judge_clauses(generator: Generator, question: str, card: Card) -> list[Judged]:
+    """Every clause of the card, the best answer first."""
+    asked, said = nameless(question, card), clauses(card)
+    prompts = [build_clause_prompt(nameless(clause, card)) for clause in said]
+    judged = [_judged(clause, *answer) for clause, answer in zip(said, _ask(generator, prompts, asked), strict=True)]
+    return sorted(judged, key=lambda one: -_rank(one))
+
+
+def believed(judged: Sequence[Judged]) -> Judged | None:
+    """The best clause, where the model believes that it tells what was asked."""
+    return judged[0] if judged and judged[0].told >= _BELIEVED else None
+
+
+def read_by_model(generator: Generator, question: str, card: Card, reading: Reading) -> Reading:
+    """What the card says by the model's judgement; `reading`: by its words, which decide yes and no where they can."""
+    if reading.verdict in (Verdict.YES, Verdict.NO):
+        return reading
+    best = believed(judge_clauses(generator, question, card))
+    if best is None:
+        return Reading(card, Verdict.UNKNOWN, "", 0.0)
+    return Reading(card, best.verdict, best.clause, best.told)
+
+
+def _rank(one: Judged) -> float:
+    return one.likeness + one.told
+
+
+def _ask(generator: Generator, prompts: Sequence[Prompt], question: str) -> list[tuple[float, list[float]]]:
+    """How likely each prompt makes the question, and each verdict after it; side by side where the generator can."""
+    if (ask := getattr(generator, "ask", None)) is not None:
+        found: list[tuple[float, list[float]]] = ask(prompts, question, VERDICTS)
+        return found
+    return [
+        (
+            generator.score(prompt, [question])[0],
+            generator.score(replace(prompt, answer_prefix=question), VERDICTS),
+        )
+        for prompt in prompts
+    ]
+
+
+def _judged(clause: str, likeness: float, verdicts: Sequence[float]) -> Judged:
+    *telling, other = verdicts
+    top = max(telling)
+    told = top + math.log(sum(math.exp(one - top) for one in telling)) - other
+    return Judged(clause, likeness, told, _DECIDES[telling.index(top)])

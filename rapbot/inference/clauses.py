@@ -1,0 +1,127 @@
+"""A card's info in the smallest sentences that stand alone: what a trained model chooses its answer from.
+
+`statements` cuts only where any reader would, because rules read them; a model that judges each piece may have finer
+ones: "a dog with a limp from Rome, two years old" is a dog, has a limp, is from Rome, is two years old.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from rapbot.inference.job import Card
+from rapbot.inference.statements import kind_statement, statements
+from rapbot.inference.verbs import ADVERBS, FINITE, PARTICIPLES, STATES, begins_clause
+from rapbot.inference.vocabulary import words
+from rapbot.inference.wording import is_plural, mark, sentence
+
+_BREAK = re.compile(
+    r"(?P<strong>\s*[,;]\s*(?:(?:and|but|or|so)\s+)?|\s+[/|–—-]\s+|(?<=\w)[.!?]\s+|\s*:-?\)\s*)"
+    r"|(?P<weak>\s+(?:and|but)\s+(?:(?:who|which|that)\s+)?)"
+    r"|(?P<relative>\s+(?:who|which|that)\s+)"
+    r"|(?P<attribute>\s+(?=(?:with|from|made\s+(?:of|by|out)|painted\s+with|called|named|of\s+(?:your|our|his|her))\s))",
+    re.IGNORECASE,
+)
+_LABEL = re.compile(r"[A-Z][\w ]{1,24}:\s")
+_NOMINAL = re.compile(
+    r"(?:is|are|was|were)\s+(?:an?|the|your|our|some|one|his|her|their|\w+'s)\b|(?:is|are)\s+[\w' -]+$|an?\s",
+    re.IGNORECASE,
+)
+"""A predicate that says what somebody is; what follows a comma there says more of that."""
+_APPOSITION = re.compile(
+    r"(?:an?|the|your|our|one|two|three|four|five|six|seven|eight|nine|ten|\d[\d.,]*|about|worth|aged|from|in|at|on|with)\s",
+    re.IGNORECASE,
+)
+_HAS = re.compile(r"with\s+", re.IGNORECASE)
+_OF = re.compile(r"of\s+", re.IGNORECASE)
+_UNFINISHED = re.compile(
+    r"(?:^|\s)(?:present|gift|souvenir|photo|picture|portrait|piece|cup|glass|pair|friend|member|part|is|are|was|were|\w+ed)$",
+    re.IGNORECASE,
+)
+"""What is nothing without what follows: "a present from grandma", "covered with patches"."""
+_PAST = words(
+    "cost came arrived joined met won bought became turned went left lost found wore fits becomes flowers practises"
+    " practices seats holds costs measures celebrates answers reacts suffers has"
+)
+_ED = re.compile(r"[a-z]+(?:ed|wn|ught)$")
+_OBJECT = re.compile(r"\s+(?:an?|the|your|our|his|her|its|you|us|me|it|him|them)\b", re.IGNORECASE)
+
+
+def clauses(card: Card) -> tuple[str, ...]:
+    """Each once, in the order of the card, the concept's kind last; all about <Name>."""
+    found = [piece for statement in statements(card) for piece in _pieces(statement, card)]
+    return tuple(dict.fromkeys([*found, *filter(None, [kind_statement(card)])]))
+
+
+def _pieces(statement: str, card: Card) -> Iterator[str]:
+    name = mark(card.name)
+    if not statement.startswith(name) or statement.startswith(f"{name}'s"):
+        yield statement
+        return
+    body = statement[len(name) :].rstrip(".")
+    start = f"{name}: " if body.startswith(":") else f"{name} "
+    body = body.lstrip(": ")
+    opens, begun = _Opens(card), 0
+    nominal = bool(_NOMINAL.match(body))
+    for found in _BREAK.finditer(body):
+        piece = body[begun : found.start()]
+        if found.start() < begun or not piece.strip():
+            continue
+        opened = opens.clause(found, body[found.end() :])
+        if opened is not None:
+            nominal = False
+        elif nominal and not (found["attribute"] and _UNFINISHED.search(piece)):
+            opened = opens.attribute(found, body[found.end() :])
+        if opened is None:
+            continue
+        yield sentence(start + piece)
+        start, skipped = opened
+        begun = found.end() + skipped
+    if body[begun:].strip(" .,!?"):
+        yield sentence(start + body[begun:])
+
+
+class _Opens:
+    """How a sentence starts that begins within another, and how much of the text that start replaces."""
+
+    def __init__(self, card: Card) -> None:
+        plural = is_plural(card.category)
+        self._name = mark(card.name)
+        self._be, self._was, self._have = ("are", "were", "have") if plural else ("is", "was", "has")
+        kind = rf"|(?:the|this|your|our|my)\s+(?:{re.escape(card.category)})" if card.category else ""
+        self._subject = re.compile(
+            rf"(?:she|he|it|they|{re.escape(card.name)}|{re.escape(self._name)}{kind})(?:(?P<is>'s|'re)\b)?\s+",
+            re.IGNORECASE,
+        )
+
+    def clause(self, at: re.Match[str], rest: str) -> tuple[str, int] | None:
+        """A verb with or without its subject, or a label."""
+        subject = self._subject.match(rest)
+        after = rest[subject.end() :] if subject else rest
+        if subject and subject["is"]:
+            return f"{self._name} {self._be} ", subject.end()
+        said = re.match(r"((?:\w+ly|" + "|".join(sorted(ADVERBS)) + r")\s+)?([\w']+)", after)
+        if said is None or at["attribute"]:
+            return None
+        verb, tail = said[2].casefold(), after[said.end() :]
+        if begins_clause(verb, tail) or (subject and (verb in FINITE or verb in _PAST)):
+            return f"{self._name} ", subject.end() if subject else 0
+        if subject:
+            return None
+        if verb in _PAST or (_ED.match(verb) and _OBJECT.match(tail)):
+            return f"{self._name} ", 0
+        if verb in STATES:
+            return f"{self._name} {self._be} ", 0
+        if verb in PARTICIPLES or (_ED.match(verb) and re.match(r"\s+(?:by|in|at|from|on|with|until)\b", tail)):
+            return f"{self._name} {self._was} ", 0
+        return (f"{self._name}: ", 0) if at["strong"] and _LABEL.match(rest) else None
+
+    def attribute(self, at: re.Match[str], rest: str) -> tuple[str, int] | None:
+        """More of what it is: "with a limp", "from Rome", ", two years old"."""
+        if not at["attribute"] and not (at["strong"] and _APPOSITION.match(rest)):
+            return None
+        if has := _HAS.match(rest):
+            return f"{self._name} {self._have} ", has.end()
+        if of := _OF.match(rest):
+            return f"{self._name} belongs to ", of.end()
+        return f"{self._name} {self._be} ", 0

@@ -1,0 +1,66 @@
+"""Cards in the smallest sentences that stand alone, as people write cards."""
+
+from __future__ import annotations
+
+import pytest
+
+from rapbot.inference.clause_choice import nameless
+from rapbot.inference.clauses import clauses
+from rapbot.inference.job import Card
+
+
+@pytest.mark.parametrize(
+    ("info", "told"),
+    [
+        (
+            "A grey cat with a white bib from Rome. He loves tuna and is four years old.",
+            ["is a grey cat", "has a white bib", "is from Rome", "loves tuna", "is four years old"],
+        ),
+        (
+            "My neighbour's cat, eight years old, with bad teeth. Bought in Lisbon, but she sleeps at ours.",
+            [
+                "is your neighbour's cat",
+                "is eight years old",
+                "has bad teeth",
+                "was bought in Lisbon",
+                "sleeps at yours",
+            ],
+        ),
+        ("Since last year she limps, hates cars and snores.", [": Since last year she limps", "hates cars", "snores"]),
+        ("A cat who chases bees and which belongs to Mira.", ["is a cat", "chases bees", "belongs to Mira"]),
+        ("A present from my boss.", ["is a present from your boss"]),  # nothing without what follows
+        ("A cat covered with patches.", ["is a cat covered with patches"]),
+        ("She loves cheese, apples and long walks.", ["loves cheese, apples and long walks"]),
+        ("Food: tuna / Bed: on the sofa", [": Food: tuna", ": Bed: on the sofa"]),
+        (
+            "Came to us in July, joined the club and cost 30 euros.",
+            ["came to you in July", "joined the club", "cost 30 euros"],
+        ),
+        ("", []),
+    ],
+)
+def test_every_clause_stands_alone(info: str, told: list[str]) -> None:
+    said = list(clauses(Card(1, "Milo", "cat", info)))
+    expected = [f"<Milo>{'' if one.startswith(':') else ' '}{one}." for one in told]
+    kind = [] if "is a cat" in told else ["<Milo> is a cat."]
+    assert said == expected + kind
+
+
+def test_things_of_several_parts_take_the_plural() -> None:
+    said = clauses(Card(1, "shades", "sunglasses", "Round sunglasses with pink lenses, bought in Lisbon."))
+    assert "<shades> have pink lenses." in said
+    assert "<shades> were bought in Lisbon." in said
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "plain"),
+    [
+        ("Lala", "What does <Lala> eat, and is lala's bowl red?", "What does X eat, and is X's bowl red?"),
+        ("red_mug", "Where is my red  mug?", "Where is my X?"),
+        ("Bo", "Is Bob Bo?", "Is Bob X?"),
+        ("小白", "小白 eats fish.", "X eats fish."),
+        ("", "Anything?", "Anything?"),
+    ],
+)
+def test_names_are_taken_out_of_what_the_model_judges(name: str, text: str, plain: str) -> None:
+    assert nameless(text, Card(1, name, "", "")) == plain
