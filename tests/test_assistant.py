@@ -161,7 +161,7 @@ async def test_progress_is_told_in_order(owner: Person) -> None:
     await owner.app.assistant.respond(request, stages.append)
     told = [progress.stage for progress in stages]
     assert told[:3] == [Stage.QUEUED, Stage.LOOKING, Stage.RECALLING]
-    assert told[3:] in ([], [Stage.WRITING])  # the answer may overtake it
+    assert set(told[3:]) <= {Stage.WRITING}  # with the text so far; the answer may overtake it
 
 
 async def test_several_people_at_once_each_get_their_own_answer(app: App) -> None:

@@ -56,7 +56,7 @@ Half = Annotated[
 ]
 Questions = Annotated[Path | None, typer.Option("--questions", help="Other multiple-choice questions (JSON lines).")]
 
-SAMPLES, HELD_SAMPLES = 18_000, 4_000
+SAMPLES, HELD_SAMPLES = 14_000, 4_000
 
 
 @cli.command()

@@ -180,7 +180,9 @@ class Losses:
     verdict: Tensor
 
 
-def _add_gradients(model: Any, packs_read: Sequence[PackTensors], recipe: Recipe) -> tuple[float, ...]:
+def _add_gradients(
+    model: Any, packs_read: Sequence[PackTensors], recipe: Recipe
+) -> tuple[float, float, float, float, float]:
     """One step's gradients; returns the mean losses: in all, of answers, choices, rankings and verdicts."""
     import torch
 
@@ -198,7 +200,7 @@ def _add_gradients(model: Any, packs_read: Sequence[PackTensors], recipe: Recipe
         (loss / recipe.together).backward()  # type: ignore[no-untyped-call]
         for which, part in enumerate((loss, parts.answer, parts.choice, parts.ranking, parts.verdict)):
             sums[which] += float(part.detach()) / recipe.together
-    return tuple(sums)
+    return sums[0], sums[1], sums[2], sums[3], sums[4]
 
 
 def losses(model: Any, pack: PackTensors, verdicts: Sequence[int] = ()) -> Losses:

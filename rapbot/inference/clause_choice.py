@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from rapbot.inference.clauses import clauses
 from rapbot.inference.job import Card
 from rapbot.inference.prompt import VERDICTS, build_clause_prompt
-from rapbot.inference.reading import Reading, Verdict
+from rapbot.inference.reading import Reading, Verdict, decided, is_yes_no
 from rapbot.inference.seams import Generator, Prompt
 from rapbot.inference.wording import mark
 
@@ -67,7 +67,9 @@ def read_by_model(generator: Generator, question: str, card: Card, reading: Read
     best = believed(judge_clauses(generator, question, card))
     if best is None:
         return Reading(card, Verdict.UNKNOWN, "", 0.0)
-    return Reading(card, best.verdict, best.clause, best.told)
+    by_words = decided(question, card, best.clause)
+    verdict = by_words if by_words in (Verdict.YES, Verdict.NO) else best.verdict
+    return Reading(card, verdict if is_yes_no(question) else Verdict.TOLD, best.clause, best.told)
 
 
 def _rank(one: Judged) -> float:

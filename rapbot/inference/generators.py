@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 END_OF_TURN = "<|im_end|>"
 SHIPPED = Path(__file__).parent / "adapters" / "pocket"
 """The LoRA that comes with rapbot (training/pocket made it); one in the settings takes its place."""
+UNTRAINED = "none"
+"""Instead of an adapter: the model as it came."""
 _ROWS = 8
 """Prompts written side by side: two to three times the tokens per second of one by one; more only takes memory."""
 _PREFIXES = 8
@@ -36,8 +38,15 @@ def load_generator(spec: GeneratorSpec, runtime: Runtime, weights_dir: Path) -> 
     """Fills `loading.GENERATORS`. Raises WeightsError."""
     from rapbot.inference.weights import LANGUAGE, ensure
 
-    lora = Path(spec.adapters[0].source) if spec.adapters else None
-    return TextGenerator.load(ensure(LANGUAGE, weights_dir), runtime.threads or None, lora)
+    return TextGenerator.load(ensure(LANGUAGE, weights_dir), runtime.threads or None, _adapter(spec))
+
+
+def _adapter(spec: GeneratorSpec) -> Path | None:
+    """The one that is configured, else the one that comes with rapbot; None: the model as it came."""
+    if not spec.adapters:
+        return SHIPPED if SHIPPED.is_dir() else None
+    source = spec.adapters[0].source
+    return None if source == UNTRAINED else Path(source)
 
 
 class TextGenerator:

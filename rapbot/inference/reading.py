@@ -103,6 +103,14 @@ def read(question: str, card: Card) -> Reading:
     return Reading(card, _yes_or_no(asked, wanted, topics, statement), statement, score)
 
 
+def decided(question: str, card: Card, statement: str) -> Verdict:
+    """YES or NO where `statement`, whoever chose it, decides a yes/no question word for word; else TOLD or UNKNOWN."""
+    if not is_yes_no(question):
+        return Verdict.TOLD
+    asked = _without_name(question, card)
+    return _yes_or_no(asked, stems(asked) - stems(card.category), topics_of(asked), statement)
+
+
 def read_all(question: str, cards: Sequence[Card]) -> list[Reading]:
     """Readings of several cards, the most telling first."""
     return sorted((read(question, card) for card in cards), key=lambda reading: -reading.score)

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rapbot.inference.clause_choice import believed, judge_clauses
+from rapbot.inference.clause_choice import read_by_model
 from rapbot.inference.generators import TextGenerator
 from rapbot.inference.job import Card, Job, Task, VisibleConcepts
-from rapbot.inference.prompt import POCKET_LORA, SILENT
-from rapbot.inference.reading import Reading
+from rapbot.inference.prompt import POCKET_LORA
+from rapbot.inference.reading import Reading, Verdict
 from rapbot.inference.writing import Material, told_by, write_answers
 from training.pocket.measures import Names, is_exact, is_silent
 from training.pocket.samples import CAPTION, CHAT, CHOICE, QUESTION, UNKNOWN, Sample
@@ -112,8 +112,8 @@ def _judged(generator: TextGenerator, sample: Sample) -> str:
     """What the model's judgement alone would say."""
     _, _, cards = sample.material()
     card = next(card for card in cards if card.name == sample.about)
-    best = believed(judge_clauses(generator, sample.text, card))
-    return SILENT if best is None else told_by(Reading(card, best.verdict, best.clause, best.told))
+    unknown = Reading(card, Verdict.UNKNOWN, "", 0.0)
+    return told_by(read_by_model(generator, sample.text, card, unknown))
 
 
 def _chosen(generator: TextGenerator, sample: Sample, served: bool) -> tuple[str, bool]:
