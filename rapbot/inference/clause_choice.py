@@ -21,11 +21,11 @@ from rapbot.inference.wording import mark
 
 NAMELESS = "X"
 """Stands for the concept: names in ten scripts cost tokens and tell nothing, or the wrong thing ("Candy")."""
-_BELIEVED = 2.5
-"""Log-odds that a clause tells it, from which on it is said. Chosen on composed cards of the training half with other
-seeds and on two sets of questions of our own, for as many right answers as right silences."""
-_AGREED = 2.0
-"""Log-odds for the model's choice where the words of the card answer the question too (reading.py)."""
+_BELIEVED = 0.5
+"""Log-odds that a clause tells it, from which on it is said. This and the next were chosen on composed cards of the
+training half, with other seeds, and on two sets of questions of our own."""
+_SURE = 2.0
+"""Log-odds, either way, from which on the model overrules what the words of the card answer (reading.py)."""
 _DECIDES = {0: Verdict.TOLD, 1: Verdict.YES, 2: Verdict.NO}
 
 
@@ -63,9 +63,12 @@ def read_by_model(generator: Generator, question: str, card: Card, reading: Read
     if reading.verdict in (Verdict.YES, Verdict.NO):
         return reading
     judged = judge_clauses(generator, question, card)
-    agreed = _AGREED if reading.verdict is Verdict.TOLD else 0.0
-    if not judged or judged[0].told + agreed < _BELIEVED:
+    told = judged[0].told if judged else -math.inf
+    by_its_words = reading.verdict is Verdict.TOLD
+    if told < (-_SURE if by_its_words else _BELIEVED):
         return Reading(card, Verdict.UNKNOWN, "", 0.0)
+    if by_its_words and told < _SURE:
+        return reading
     best = judged[0]
     by_words = decided(question, card, best.clause)
     verdict = by_words if by_words in (Verdict.YES, Verdict.NO) else best.verdict

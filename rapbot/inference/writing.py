@@ -138,8 +138,12 @@ class _Writer:
 
     @property
     def drafts(self) -> bool:
-        """Whether the model writes, or only chooses."""
-        return self.generator.sees or self.generator.adapted
+        """Whether the model writes, or only chooses.
+
+        The LoRA of profile pocket can caption; what is put together from the same facts reads better, though, and is
+        there at once (docs/training.md, "Results").
+        """
+        return self.generator.sees or (self.generator.adapted and self.generator.layout != POCKET_LORA)
 
     def _prompt(self, material: Material, cards: Sequence[Card], scene: Scene | None) -> Prompt:
         return build_prompt(self.generator.layout, material.job, scene, cards, material.pictures)
@@ -255,7 +259,7 @@ class _Writer:
 
     def _phrased(self, job: Job, reading: Reading) -> _Plan | str:
         """One statement is the answer: the model may say it shorter."""
-        if reading.verdict is not Verdict.TOLD or is_yes_no(job.text) or self.generator.layout == POCKET_LORA:
+        if reading.verdict is not Verdict.TOLD or is_yes_no(job.text):
             return told_by(reading)
         card, statement = reading.card, reading.statement
         return _Plan(
