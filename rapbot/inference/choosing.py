@@ -45,7 +45,15 @@ def option_scores(generator: Generator, job: Job, scene: Scene | None, cards: Se
         informed = generator.score(build_short_prompt(job, scene, about), job.options)
         blind = [0.0] * len(job.options)  # it was taught to choose by what it reads
         # One of the options is right, so the best clause counts, whether it is believed or not.
-        telling = [one.clause for card in about for one in judge_clauses(generator, job.text, card)[:1]]
+        best = [(read(job.text, card), judge_clauses(generator, job.text, card)[:1]) for card in about]
+        telling = [
+            text
+            for words, judged in best
+            for text in (
+                words.statement if words.verdict is not Verdict.UNKNOWN else "",
+                *(one.clause for one in judged),
+            )
+        ]
     else:
         informed = generator.score(build_choice_prompt(name, told, job.text), job.options)
         blind = generator.score(build_choice_prompt(name, "", job.text), job.options)
