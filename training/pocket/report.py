@@ -134,8 +134,7 @@ the given names.
   it for any other.
 - Trained by `rapbot-train pocket` on composed text only: invented cards, questions, captions of scenes in words. No
   photos, no texts of people. SHA-256 of the samples: `{data_hash}`.
-- Meant for: profile `pocket` of rapbot, where its choices are checked against the words of the card before anybody reads
-  them.
+- Meant for: profile `pocket` of rapbot, which lets it choose among the sentences of a card; what people read are those.
 - Not meant for: facts about the world, advice, any language but English. It knows what the card says, nothing else.
 
 {table}
