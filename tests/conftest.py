@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.postgres import postgres_databases as postgres_databases
 from tests.postgres import postgres_server as postgres_server
@@ -21,3 +23,23 @@ def weights() -> Path:
     folder = Settings().weights_dir.expanduser()
     ensure(LANGUAGE, folder)
     return folder
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _log_of_each_module() -> Iterator[None]:
+    """What a command that ran in this process has set up for its log is gone for the next test."""
+    yield from _log_as_it_was()
+
+
+@pytest.fixture(autouse=True)
+def _log_of_each_test() -> Iterator[None]:
+    yield from _log_as_it_was()
+
+
+def _log_as_it_was() -> Iterator[None]:
+    before = structlog.get_config() if structlog.is_configured() else None
+    yield
+    if before is None:
+        structlog.reset_defaults()
+    else:
+        structlog.configure(**before)

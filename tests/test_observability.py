@@ -9,6 +9,7 @@ import asyncio
 import os
 import re
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -87,12 +88,12 @@ class Bot:
                         return told
 
     async def traced(self, doing: Awaitable[object]) -> list[Span]:
-        """The trace of this message."""
-        before = {span.trace for span in self.collector.spans}
+        """The trace of this message, not one of an earlier message that is sent only now."""
+        asked = time.time()
         await doing
 
         def whole() -> list[str]:
-            return [one.trace for one in self.collector.spans if one.trace not in before and one.name == "message"]
+            return [one.trace for one in self.collector.spans if one.began >= asked and one.name == "message"]
 
         await self.collector.until(lambda: bool(whole()), SLOW)
         return self.collector.trace(whole()[0])

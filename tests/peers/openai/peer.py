@@ -145,7 +145,7 @@ class OpenAIPeer:
             more["logprobs"] = wire.first_tokens(await asyncio.to_thread(self.writer.likeliest, asked, count))
         answer = wire.completion(asked.model, written, "stop", **more)
         length = sum(len(text) for _, text in asked.turns)
-        answer["usage"] = {"prompt_tokens": length, "completion_tokens": 1, "total_tokens": length + 1}
+        answer.setdefault("usage", {"prompt_tokens": length, "completion_tokens": 1, "total_tokens": length + 1})
         if self.kind == "vllm" and body.get("prompt_logprobs") is not None:
             answer["prompt_logprobs"] = wire.prompt_tokens(await asyncio.to_thread(self.writer.read, asked.turns))
         return web.json_response(answer)
