@@ -41,7 +41,9 @@ async def test_what_is_not_answered_is_lost_and_what_is_said_twice_is_counted() 
                 crowd.ask("question", time.monotonic())
                 for _ in range(number):
                     await bot.send_message(int(crowd.asked[-1].person.removeprefix("telegram:")), "She loves tuna.")
-        await telegram.wait_for(lambda: not telegram.calls)  # all heard
+        async with asyncio.timeout(30):
+            while telegram.calls:  # until all is heard; hearing it is no change that the stand-in would tell
+                await asyncio.sleep(0)
         listening.cancel()
     assert [len(one.answers) for one in crowd.asked] == [0, 1, 2]
     assert [one.answered is not None for one in crowd.asked] == [False, True, True]
