@@ -21,11 +21,9 @@ from rapbot.concepts.postgres_statements import PostgresStatements
 from rapbot.concepts.sealing import PLAIN, Seal
 from rapbot.concepts.sql import OWNER_OF, Row, Statements
 from rapbot.concepts.sql_changes import carry_out, note_applied
-from rapbot.concepts.sql_encodings import SqlEncodings
-from rapbot.concepts.sql_places import SqlPlaces
 from rapbot.concepts.sql_rows import CollectionRows, collection, current_revision, read_rows
-from rapbot.concepts.sql_visits import SqlVisits
-from rapbot.concepts.store import Applied, Change, Changed, Collection
+from rapbot.concepts.sql_store import SqlStore
+from rapbot.concepts.store import Change, Changed, Collection
 from rapbot.errors import Gone, StoreError
 from rapbot.i18n import mark
 from rapbot.logs import get_logger
@@ -48,14 +46,12 @@ _MAKE_KNOWN = (
 )
 
 
-class PostgresConceptStore:
+class PostgresConceptStore(SqlStore):
     """A `ConceptStore`; made by `open`."""
 
     def __init__(self, database: PostgresDatabase, encoder: str, limits: ConceptLimits, seal: Seal = PLAIN) -> None:
         self.database = database
-        self._encoders: tuple[str, ...] = (encoder,)
-        self._limits = limits
-        self.seal = seal
+        super().__init__(encoder, limits, seal)
 
     @classmethod
     @asynccontextmanager
@@ -112,11 +108,6 @@ class PostgresConceptStore:
                     return self.seal.open_blob(jpeg, "jpeg")
         raise Gone(mark("photo"))
 
-    async def applied(self, work: bytes) -> Applied | None:
-        """See `ConceptStore.applied`."""
-        rows = await self.fetch("SELECT concept_id FROM applied WHERE work = ?", (work,))
-        return Applied(rows[0][0]) if rows else None
-
     async def nearest(self, owner: str, key: Key, count: int, encoder: str | None = None) -> list[tuple[int, float]]:
         """The `count` avatars of this person whose keys lie nearest to `key` (float32[D], of the current encoder
         unless another is named): (avatar id, Euclidean distance), nearest first. Exact, as the index in memory is.
@@ -137,30 +128,6 @@ class PostgresConceptStore:
                 (wanted, encoder or self._encoders[0], count),
             )
         return [(int(avatar_id), float(np.float32(distance))) for avatar_id, distance in rows]
-
-    @property
-    def places(self) -> SqlPlaces:
-        """Groups and linked accounts, in the same database."""
-        return SqlPlaces(self)
-
-    @property
-    def visits(self) -> SqlVisits:
-        """When people were here last, in the same database."""
-        return SqlVisits(self)
-
-    @property
-    def encodings(self) -> SqlEncodings:
-        """Which encoders made the keys here, and what is still to be encoded again."""
-        return SqlEncodings(self)
-
-    @property
-    def encoders(self) -> tuple[str, ...]:
-        """The encoders whose keys are read, the current one first."""
-        return self._encoders
-
-    def serve_also(self, *encoders: str) -> None:
-        """From the next read on, read the keys of these encoders too; of none: of the current one alone."""
-        self._encoders = tuple(dict.fromkeys((self._encoders[0], *encoders)))
 
     async def fetch(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Rows of one reading statement, of the committed state."""

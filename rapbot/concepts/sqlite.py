@@ -22,13 +22,11 @@ from rapbot.concepts.migrations import migrate
 from rapbot.concepts.sealing import PLAIN, Seal
 from rapbot.concepts.sql import NEXT_REVISION, OWNER_OF, Row, Statements
 from rapbot.concepts.sql_changes import carry_out, note_applied
-from rapbot.concepts.sql_encodings import SqlEncodings
-from rapbot.concepts.sql_places import SqlPlaces
 from rapbot.concepts.sql_rows import CollectionRows, collection, current_revision, read_rows
-from rapbot.concepts.sql_visits import SqlVisits
+from rapbot.concepts.sql_store import SqlStore
 from rapbot.concepts.sqlite_errors import make_private_file, store_errors
 from rapbot.concepts.sqlite_sealing import check_seal, claim
-from rapbot.concepts.store import Applied, Change, Changed, Collection
+from rapbot.concepts.store import Change, Changed, Collection
 from rapbot.errors import Gone
 from rapbot.i18n import mark
 
@@ -49,7 +47,7 @@ class SqliteStatements:
         return max(0, cursor.rowcount)
 
 
-class SqliteConceptStore:
+class SqliteConceptStore(SqlStore):
     """A `ConceptStore`; made by `open`."""
 
     def __init__(
@@ -61,10 +59,8 @@ class SqliteConceptStore:
         writer: aiosqlite.Connection,
         seal: Seal = PLAIN,
     ) -> None:
+        super().__init__(encoder, limits, seal)
         self._path = path
-        self._encoders: tuple[str, ...] = (encoder,)
-        self._limits = limits
-        self.seal = seal
         self._reader = reader
         self._writer = writer
         self._reading = asyncio.Lock()
@@ -142,35 +138,6 @@ class SqliteConceptStore:
         for (jpeg,) in rows:
             return self.seal.open_blob(bytes(jpeg), "jpeg")
         raise Gone(mark("photo"))
-
-    async def applied(self, work: bytes) -> Applied | None:
-        """See `ConceptStore.applied`."""
-        rows = await self.fetch("SELECT concept_id FROM applied WHERE work = ?", (work,))
-        return Applied(rows[0][0]) if rows else None
-
-    @property
-    def places(self) -> SqlPlaces:
-        """Groups and linked accounts, in the same file."""
-        return SqlPlaces(self)
-
-    @property
-    def visits(self) -> SqlVisits:
-        """When people were here last, in the same file."""
-        return SqlVisits(self)
-
-    @property
-    def encodings(self) -> SqlEncodings:
-        """Which encoders made the keys here, and what is still to be encoded again."""
-        return SqlEncodings(self)
-
-    @property
-    def encoders(self) -> tuple[str, ...]:
-        """The encoders whose keys are read, the current one first."""
-        return self._encoders
-
-    def serve_also(self, *encoders: str) -> None:
-        """From the next read on, read the keys of these encoders too; of none: of the current one alone."""
-        self._encoders = tuple(dict.fromkeys((self._encoders[0], *encoders)))
 
     async def fetch(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Rows of one reading statement, of the committed state."""
