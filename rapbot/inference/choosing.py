@@ -41,24 +41,16 @@ def option_scores(generator: Generator, job: Job, scene: Scene | None, cards: Se
     told = " ".join(card.info for card in about)
     if scene is not None:
         told = f"{told} In the photo: {scene_in_words(scene, about)}."
+    readings = [read(job.text, card) for card in about]
+    telling = [one.statement for one in readings if one.verdict is not Verdict.UNKNOWN]
     if generator.layout == POCKET_LORA:
         informed = generator.score(build_short_prompt(job, scene, about), job.options)
         blind = [0.0] * len(job.options)  # it was taught to choose by what it reads
         # One of the options is right, so the best clause counts, whether it is believed or not.
-        best = [(read(job.text, card), judge_clauses(generator, job.text, card)[:1]) for card in about]
-        telling = [
-            text
-            for words, judged in best
-            for text in (
-                words.statement if words.verdict is not Verdict.UNKNOWN else "",
-                *(one.clause for one in judged),
-            )
-        ]
+        telling += [one.clause for card in about for one in judge_clauses(generator, job.text, card)[:1]]
     else:
         informed = generator.score(build_choice_prompt(name, told, job.text), job.options)
         blind = generator.score(build_choice_prompt(name, "", job.text), job.options)
-        readings = [read(job.text, card) for card in about]
-        telling = [one.statement for one in readings if one.verdict is not Verdict.UNKNOWN]
     statements = " ".join(telling)
     return [
         with_card - _PRIOR * without + _IN_CARD * _found(option, told) + _IN_STATEMENT * _found(option, statements)

@@ -32,6 +32,7 @@ _APPOSITION = re.compile(
     r"(?:an?|the|your|our|one|two|three|four|five|six|seven|eight|nine|ten|\d[\d.,]*|about|worth|aged|from|in|at|on|with)\s",
     re.IGNORECASE,
 )
+_VERB = re.compile(rf"(?:(?:\w+ly|{'|'.join(sorted(ADVERBS))})\s+)?([\w']+)")
 _HAS = re.compile(r"with\s+", re.IGNORECASE)
 _OF = re.compile(r"of\s+", re.IGNORECASE)
 _UNFINISHED = re.compile(
@@ -100,10 +101,10 @@ class _Opens:
         after = rest[subject.end() :] if subject else rest
         if subject and subject["is"]:
             return f"{self._name} {self._be} ", subject.end()
-        said = re.match(r"((?:\w+ly|" + "|".join(sorted(ADVERBS)) + r")\s+)?([\w']+)", after)
+        said = _VERB.match(after)
         if said is None or at["attribute"]:
             return None
-        verb, tail = said[2].casefold(), after[said.end() :]
+        verb, tail = said[1].casefold(), after[said.end() :]
         if begins_clause(verb, tail) or (subject and (verb in FINITE or verb in _PAST)):
             return f"{self._name} ", subject.end() if subject else 0
         if subject:

@@ -47,8 +47,6 @@ _GRAMMAR = words(
     " you i"
 )
 """Words that say nothing about what is in the picture."""
-_ADDRESS = words("you your yours do does did belongs say says me my")
-"""Words that only turn a card's words towards the one who wrote it, or answer in a whole sentence."""
 _NEGATION = frozenset({"not", "no", "never", "without", "only", "t"})
 """Words that turn a sentence round; "t" is what is left of "doesn't"."""
 
@@ -120,23 +118,6 @@ def answer_or_none(draft: str, card: Card, statement: str, question: str) -> str
     new = told - {stem(word) for word in _words(question)} - {stem(word) for word in _GRAMMAR}
     negated = _NEGATION & set(_words(plain)) == _NEGATION & set(_words(statement))
     return sentence(text) if said <= allowed and 2 * len(said & new) > len(new) and negated else None
-
-
-def grounded_or_none(draft: str, card: Card, question: str) -> str | None:
-    """The model's answer if the card holds its words: it may leave out, but not add, turn round or name others."""
-    text = only_whole_sentences(mark_names(clean(draft), [card]))
-    if not text or set(re.findall(r"<([^<>]*)>", text)) - {card.name}:
-        return None
-    start, _, rest = text.partition(", ")
-    decided = start in {"Yes", "No"} and bool(rest)
-    body = rest if decided else text
-    plain = _words(re.sub(r"<[^<>]*>", " ", body))
-    told = {stem(word) for word in _words(f"{card.name} {card.category} {card.info}")}
-    known = {stem(word) for word in _words(question)} | {stem(word) for word in (*_GRAMMAR, *_ADDRESS)}
-    said = {stem(word) for word in plain}
-    if not said <= told | known or (_NEGATION & set(plain)) - set(_words(card.info)):
-        return None
-    return sentence(text) if decided or said & told - known else None
 
 
 def only_whole_sentences(text: str) -> str:

@@ -35,8 +35,6 @@ from rapbot.messages import Box
 
 _UNFINISHED = re.compile(r"<[^<>]*$")
 """A name of which only the beginning is written."""
-_FIRST_PERSON = re.compile(r"\b(?:I|me|we|us|our)\b")
-"""Words of whoever wrote a card; the model would take them for the words of the one who asks."""
 _TAG = re.compile(r"</?[A-Za-z][^<>]*>|[<>]")
 
 
