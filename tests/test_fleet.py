@@ -67,6 +67,6 @@ async def test_nothing_is_lost_or_doubled_while_a_process_is_restarted(postgres_
     """A short slice of `python -m benchmarks.rolling_restart`."""
     async with fleet(postgres_url, tmp_path, 2) as bots:
         found = await campaign(bots, seconds=2.0, rate=8.0, people=8, seed=1, restarts=1)
-    assert len(found.stop_start) == 1
+    assert found.stop_start  # as often as two seconds allow
     assert sum(found.asked.values()) > 15
     assert found.well, found
