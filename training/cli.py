@@ -43,6 +43,9 @@ cli = typer.Typer(
 
 Work = Annotated[Path, typer.Argument(metavar="WORK", help="A folder for samples, checkpoints and results.")]
 Count = Annotated[int, typer.Option("--samples", min=20, help="How many samples to train on; about 48 tokens each.")]
+Captions = Annotated[
+    float, typer.Option("--captions", min=0, max=0.9, help="Share of captions among the groups of samples.")
+]
 Held = Annotated[int, typer.Option("--held", min=20, help="How many held-back samples to compose for the evaluation.")]
 Seed = Annotated[int, typer.Option("--seed", help="Another seed gives other cards, in training and evaluation.")]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads of torch; no more than there are free cores.")]
@@ -57,17 +60,24 @@ Half = Annotated[
 Questions = Annotated[Path | None, typer.Option("--questions", help="Other multiple-choice questions (JSON lines).")]
 
 SAMPLES, HELD_SAMPLES = 14_000, 4_000
+CAPTION_SHARE = 0.16
 
 
 @cli.command()
-def compose(work: Work, samples: Count = SAMPLES, held: Held = HELD_SAMPLES, seed: Seed = 1) -> None:
+def compose(
+    work: Work,
+    samples: Count = SAMPLES,
+    held: Held = HELD_SAMPLES,
+    seed: Seed = 1,
+    captions: Captions = CAPTION_SHARE,
+) -> None:
     """Invent cards and write samples; no model is needed. Prints how many there are of each kind."""
     from training.pocket.grammar import HELD, TRAIN
     from training.pocket.samples import compose_samples, write_samples
 
     work.mkdir(parents=True, exist_ok=True)
     for split, count in ((TRAIN, samples), (HELD, held)):
-        counts = write_samples(compose_samples(count, seed, split), work / f"{split}.jsonl")
+        counts = write_samples(compose_samples(count, seed, split, captions), work / f"{split}.jsonl")
         typer.echo(f"{split}.jsonl: " + ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items())))
 
 

@@ -21,6 +21,8 @@ from training.pocket.questions import Asked, ask, ask_kind, ask_silent
 from training.pocket.scenes import Placed, caption, compose, draw_things, place_cards
 
 CONCEPTS_IN_PROMPT = 3
+_SMALL_TALK = 0.06
+"""Share of the groups."""
 QUESTION, CHOICE, UNKNOWN, CAPTION, CHAT = "question", "choice", "unknown", "caption", "chat"
 
 
@@ -80,15 +82,15 @@ class Sample:
         return build_prompt(layout, job, scene, cards)
 
 
-def compose_samples(count: int, seed: int, split: str) -> Iterator[Sample]:
-    """At least `count` samples, whole groups; the same for the same numbers."""
+def compose_samples(count: int, seed: int, split: str, captions: float = 0.16) -> Iterator[Sample]:
+    """At least `count` samples, whole groups; the same for the same numbers. `captions`: their share of the groups."""
     rng = random.Random(f"{seed}/{split}")
     made = group = 0
     while made < count:
         chance = rng.random()
-        if chance < 0.16:
+        if chance < captions:
             found = list(_captions(group, rng, split))
-        elif chance < 0.22:
+        elif chance < captions + _SMALL_TALK:
             found = _small_talk(group, rng, split)
         else:
             found = list(_about_cards(group, rng, split))
