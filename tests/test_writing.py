@@ -192,6 +192,9 @@ def test_a_question_about_two_is_answered_for_both(generator: TextGenerator) -> 
         ("Who is in the photo?", (), "I see <Lala> on the left."),
         ("What is next to Lala?", (LALA,), "Besides <Lala> I see a couch."),
         ("What does she love?", (), "<Lala> loves cheese."),
+        ("Is this Lala?", (LALA,), "Yes, <Lala> is in this photo, on the left."),
+        ("Is it Lala?", (LALA,), "Yes, <Lala> is in this photo, on the left."),
+        ("Is it afraid of thunder?", (LALA,), "Yes, <Lala> is afraid of thunder."),  # the card, not the photo
         ("What is Lala wearing?", (LALA,), "I can't tell that from the photo, and the card of <Lala> does not say."),
     ],
 )
@@ -243,6 +246,18 @@ SILENT_ABOUT_LALA = "The card of <Lala> does not say."
 def test_a_taught_model_chooses_and_the_card_speaks(judging: Judging, question: str, said: str) -> None:
     assert ask(judging, question, LALA) == said
     assert all("Lala" not in asked for asked in judging.questions)
+
+
+def test_a_model_that_is_not_sure_of_yes_or_no_lets_the_card_speak() -> None:
+    assert ask(Judging("X is afraid of thunder."), "Does she tremble?", LALA) == "<Lala> is afraid of thunder."
+
+
+def test_of_a_sentence_that_its_words_chose_only_the_clause_is_said_that_answers() -> None:
+    """ "Which bike" has words of the sentence; the model doubts, but knows where in it the answer stands."""
+    rita = Card(9, "Rita", "person", "the courier / my favourite cousin, but spends every weekend on her bike")
+    judging = Judging("X spends every weekend on her bike.", told=0.2)
+    asked = job(Task.QUESTION, "What does she spend the weekend on?", rita, cards=(rita,))
+    assert write(judging, asked).text == "<Rita> spends every weekend on her bike."
 
 
 def test_where_is_she_asked_of_nobody_means_whoever_is_there() -> None:

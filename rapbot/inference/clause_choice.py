@@ -12,10 +12,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from rapbot.inference.clauses import clauses
+from rapbot.inference.asking import is_yes_no
+from rapbot.inference.clauses import clauses, pieces
 from rapbot.inference.job import Card
 from rapbot.inference.prompt import VERDICTS, build_clause_prompt
-from rapbot.inference.reading import Reading, Verdict, decided, is_yes_no
+from rapbot.inference.reading import Reading, Verdict, decided
 from rapbot.inference.seams import Generator, Prompt
 from rapbot.inference.wording import mark
 
@@ -26,18 +27,19 @@ _BELIEVED = 0.5
 training half, with other seeds, and on two sets of questions of our own."""
 _SURE = 2.0
 """Log-odds, either way, from which on the model overrules what the words of the card answer (reading.py)."""
-_DECIDES = {0: Verdict.TOLD, 1: Verdict.YES, 2: Verdict.NO}
+_DECIDED = 0.5
+"""Log-odds of Yes or No from which on it is said."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
     """One clause beside a question. `likeness`: log-likelihood of the question, comparable between clauses;
-    `told`: log-odds that the clause tells what is asked."""
+    `told`: log-odds that the clause tells what is asked; `yes`: of Yes against No."""
 
     clause: str
     likeness: float
     told: float
-    verdict: Verdict
+    yes: float
 
 
 def nameless(text: str, card: Card) -> str:
@@ -67,12 +69,23 @@ def read_by_model(generator: Generator, question: str, card: Card, reading: Read
     by_its_words = reading.verdict is Verdict.TOLD
     if told < (-_SURE if by_its_words else _BELIEVED):
         return Reading(card, Verdict.UNKNOWN, "", 0.0)
-    if by_its_words and told < _SURE:
-        return reading
     best = judged[0]
+    if by_its_words and told < _SURE:
+        within = pieces(reading.statement, card)
+        best = next((one for one in judged if one.clause in within), best)
+    return Reading(card, _verdict(question, card, best), best.clause, best.told)
+
+
+def _verdict(question: str, card: Card, best: Judged) -> Verdict:
+    """By the words of the clause where they decide, else by the model where it is not in doubt."""
+    if not is_yes_no(question):
+        return Verdict.TOLD
     by_words = decided(question, card, best.clause)
-    verdict = by_words if by_words in (Verdict.YES, Verdict.NO) else best.verdict
-    return Reading(card, verdict if is_yes_no(question) else Verdict.TOLD, best.clause, best.told)
+    if by_words in (Verdict.YES, Verdict.NO):
+        return by_words
+    if abs(best.yes) < _DECIDED:
+        return Verdict.TOLD
+    return Verdict.YES if best.yes > 0 else Verdict.NO
 
 
 def _rank(one: Judged) -> float:
@@ -97,4 +110,5 @@ def _judged(clause: str, likeness: float, verdicts: Sequence[float]) -> Judged:
     *telling, other = verdicts
     top = max(telling)
     told = top + math.log(sum(math.exp(one - top) for one in telling)) - other
-    return Judged(clause, likeness, told, _DECIDES[telling.index(top)])
+    _, yes, no = telling
+    return Judged(clause, likeness, told, yes - no)

@@ -50,8 +50,13 @@ _OBJECT = re.compile(r"\s+(?:an?|the|your|our|his|her|its|you|us|me|it|him|them)
 
 def clauses(card: Card) -> tuple[str, ...]:
     """Each once, in the order of the card, the concept's kind last; all about <Name>."""
-    found = [piece for statement in statements(card) for piece in _pieces(statement, card)]
+    found = [piece for statement in statements(card) for piece in pieces(statement, card)]
     return tuple(dict.fromkeys([*found, *filter(None, [kind_statement(card)])]))
+
+
+def pieces(statement: str, card: Card) -> tuple[str, ...]:
+    """The clauses of one of the card's statements."""
+    return tuple(_pieces(statement, card))
 
 
 def _pieces(statement: str, card: Card) -> Iterator[str]:

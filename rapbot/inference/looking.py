@@ -16,7 +16,8 @@ _WHERE_THEY = re.compile(
     r"^(?:and )?where(?:'s|’s| is| are) (?:he|she|it|they)(?: (?:in|on|here|there)\b.*|\W*)$", re.I
 )
 _IS_IT = re.compile(r"^(?:and )?(?:is|are|can you see|do you see)\b", re.I)
-_IS_THIS = re.compile(r"^(?:and )?(?:is|are) (?:this|that|these|those|it)\b", re.I)
+_IS_THIS = re.compile(r"^(?:and )?(?:is|are) (?:this|that|these|those)\b", re.I)
+_IS_IT_NAMED = re.compile(r"^(?:and )?(?:is|are) (?:it|they)\b", re.I)
 _IN_PHOTO = re.compile(r"\b(?:photo|picture|pic|image|here|see|there)\b", re.I)
 _WHAT = re.compile(r"^(?:what|who)(?:'s| is| are| do you see| can you see| does| all)?\b", re.I)
 _ELSE = re.compile(r"\b(?:next to|beside|near|behind|around|else|background|in front of)\b", re.I)
@@ -43,7 +44,7 @@ def answer_from_scene(job: Job, scene: Scene, asked: Sequence[Card]) -> str:
             return found(scene.sightings, scene.strangers)
     if asked and _WHERE.match(text) and len(text.split()) <= 4 + 2 * len(asked):
         return " ".join(located(card, _sighting(scene, card)) for card in asked)
-    if asked and _IS_IT.match(text) and (_IN_PHOTO.search(text) or _IS_THIS.match(text)):
+    if asked and _IS_IT.match(text) and (_IN_PHOTO.search(text) or _is_this(text, asked)):
         return " ".join(recognised(card, _sighting(scene, card)) for card in asked)
     if _WHAT.match(text) and _ELSE.search(text):
         return _what_else(scene, job.concepts.cards)
@@ -52,6 +53,14 @@ def answer_from_scene(job: Job, scene: Scene, asked: Sequence[Card]) -> str:
             return found(scene.sightings, scene.strangers)
         return compose_caption(scene, {card.concept_id: card for card in job.concepts.cards})
     return ""
+
+
+def _is_this(text: str, asked: Sequence[Card]) -> bool:
+    """ "Is this Lala?", "Is it Lala?"; but "Is it kept in the kitchen?" asks about what was spoken of."""
+    if _IS_THIS.match(text):
+        return True
+    names = [card.name.replace("_", " ").casefold() for card in asked]
+    return bool(_IS_IT_NAMED.match(text)) and any(name in text.replace("_", " ").casefold() for name in names)
 
 
 def two_places(card: Card, first: Box, second: Box) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from rapbot.inference.asking import is_yes_no
 from rapbot.inference.job import Card
 from rapbot.inference.kinds import alike
 from rapbot.inference.kinds import wider as kind_of
@@ -52,14 +53,6 @@ _STOP = words(
     " he's she's every only very too also just"
 )
 _NEGATION = re.compile(r"\b(?:not|no|never|cannot|neither|nor|without|\w+n't|hates?|dislikes?)\b", re.I)
-_YES_NO = re.compile(
-    r"^(?:is|are|was|were|does|do|did|has|have|had|can|could|will|would|should|am|isn't|aren't|doesn't|don't|hasn't|can't)\b",
-    re.IGNORECASE,
-)
-
-
-def is_yes_no(question: str) -> bool:
-    return bool(_YES_NO.match(question.strip())) and " or " not in question
 
 
 def stems(text: str) -> set[str]:

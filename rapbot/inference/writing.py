@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
 
+from rapbot.inference.asking import is_yes_no
 from rapbot.inference.boxes import AGREE, agreement
 from rapbot.inference.captions import UNSEEN, compose_caption, compose_description
 from rapbot.inference.choosing import likeliest_statement, option_scores
@@ -26,7 +27,7 @@ from rapbot.inference.guard import (
 from rapbot.inference.job import Card, Job, Scene, Task
 from rapbot.inference.looking import answer_from_scene, look_for, two_places
 from rapbot.inference.prompt import POCKET_LORA, Pictures, build_prompt, select_cards
-from rapbot.inference.reading import FAVOURITE, Reading, Verdict, is_yes_no, most_telling, read
+from rapbot.inference.reading import FAVOURITE, Reading, Verdict, most_telling, read
 from rapbot.inference.seams import Generator, Prompt
 from rapbot.inference.surroundings import other_things
 from rapbot.inference.topics import is_unmistakable
