@@ -42,7 +42,7 @@ def folded(text: str) -> str:
 
 def test_every_value_stands_on_its_card_and_in_its_answer() -> None:
     rng = random.Random(2)
-    for _ in range(400):
+    for _ in range(3000):  # a misspelt one in twenty, hardly ever the first word
         one = invent(rng, grammar.TRAIN)
         for told in one.told:
             assert folded(told.value) in folded(one.info), one

@@ -131,8 +131,8 @@ class _Writer:
 
     def _typo(self, text: str, told: Sequence[Told]) -> str:
         """Two letters of one word exchanged, never in a value."""
-        kept = " ".join(one.value for one in told).split()
-        words = [word for word in text.split() if len(word) > 4 and word.isalpha() and word not in kept]
+        kept = " ".join(one.value for one in told).casefold().split()
+        words = [word for word in text.split() if len(word) > 4 and word.isalpha() and word.casefold() not in kept]
         if not words or text.count(word := self.rng.choice(words)) != 1:
             return text
         at = self.rng.randint(1, len(word) - 3)
