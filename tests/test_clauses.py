@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rapbot.inference.clause_choice import nameless
-from rapbot.inference.clauses import clauses
+from rapbot.inference.clauses import clause_around, clauses
 from rapbot.inference.job import Card
 
 
@@ -36,12 +36,18 @@ from rapbot.inference.job import Card
             "Came to us in July, joined the club and cost 30 euros.",
             ["came to you in July", "joined the club", "cost 30 euros"],
         ),
+        ("A brown tree. It is tall and bears fruit in May.", ["is a brown tree", "is tall", "bears fruit in May"]),
+        (
+            "is orange / Every morning at quarter to five: up! / from Leeds",
+            ["is orange", ": Every morning at quarter to five: up!", ": from Leeds"],
+        ),
+        ("Cost 60 euros, Look on the balcony.", [": Cost 60 euros", ": Look on the balcony"]),
         ("", []),
     ],
 )
 def test_every_clause_stands_alone(info: str, told: list[str]) -> None:
     said = list(clauses(Card(1, "Milo", "cat", info)))
-    expected = [f"<Milo>{'' if one.startswith(':') else ' '}{one}." for one in told]
+    expected = [f"<Milo>{'' if one.startswith(':') else ' '}{one}{'' if one[-1] == '!' else '.'}" for one in told]
     kind = [] if "is a cat" in told else ["<Milo> is a cat."]
     assert said == expected + kind
 
@@ -50,6 +56,18 @@ def test_things_of_several_parts_take_the_plural() -> None:
     said = clauses(Card(1, "shades", "sunglasses", "Round sunglasses with pink lenses, bought in Lisbon."))
     assert "<shades> have pink lenses." in said
     assert "<shades> were bought in Lisbon." in said
+    smelling = clauses(Card(1, "shades", "sunglasses", "They were a gift, smell of roses and need glue."))
+    assert smelling[:3] == ("<shades> were a gift.", "<shades> smell of roses.", "<shades> need glue.")
+
+
+def test_part_of_a_sentence_keeps_what_belongs_to_its_verb() -> None:
+    info = "My quilt is a patchwork quilt sewn by my aunt from old uniforms, won a prize and smells of smoke."
+    card = Card(1, "quilt", "quilt", info)
+    statement = "<quilt> is a patchwork quilt sewn by your aunt from old uniforms, won a prize and smells of smoke."
+    whole = "<quilt> is a patchwork quilt sewn by your aunt from old uniforms."
+    assert clause_around(statement, card, ["<quilt> is from old uniforms."]) == whole
+    assert clause_around(statement, card, ["<quilt> snores.", "<quilt> won a prize."]) == "<quilt> won a prize."
+    assert clause_around(statement, card, ["<quilt> snores."]) == statement
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rapbot.inference.asking import is_yes_no
-from rapbot.inference.clauses import clauses, pieces
+from rapbot.inference.clauses import clause_around, clauses
 from rapbot.inference.job import Card
 from rapbot.inference.prompt import VERDICTS, build_clause_prompt
 from rapbot.inference.reading import Reading, Verdict, decided
@@ -69,11 +69,11 @@ def read_by_model(generator: Generator, question: str, card: Card, reading: Read
     by_its_words = reading.verdict is Verdict.TOLD
     if told < (-_SURE if by_its_words else _BELIEVED):
         return Reading(card, Verdict.UNKNOWN, "", 0.0)
-    best = judged[0]
+    best, said = judged[0], judged[0].clause
     if by_its_words and told < _SURE:
-        within = pieces(reading.statement, card)
-        best = next((one for one in judged if one.clause in within), best)
-    return Reading(card, _verdict(question, card, best), best.clause, best.told)
+        said = clause_around(reading.statement, card, [one.clause for one in judged])
+        best = next((one for one in judged if one.clause in said), best)
+    return Reading(card, _verdict(question, card, best), said, best.told)
 
 
 def _verdict(question: str, card: Card, best: Judged) -> Verdict:

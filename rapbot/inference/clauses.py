@@ -7,16 +7,17 @@ ones: "a dog with a limp from Rome, two years old" is a dog, has a limp, is from
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rapbot.inference.job import Card
 from rapbot.inference.statements import kind_statement, statements
-from rapbot.inference.verbs import ADVERBS, FINITE, PARTICIPLES, STATES, begins_clause
+from rapbot.inference.verbs import ADVERBS, BASE, FINITE, PARTICIPLES, STATES, begins_clause, third_person
 from rapbot.inference.vocabulary import words
 from rapbot.inference.wording import is_plural, mark, sentence
 
 _BREAK = re.compile(
-    r"(?P<strong>\s*[,;]\s*(?:(?:and|but|or|so)\s+)?|\s+[/|–—-]\s+|(?<=\w)[.!?]\s+|\s*:-?\)\s*)"
+    r"(?P<end>\s*;\s*(?:(?:and|but|or|so)\s+)?|\s+[/|]\s+|(?<=\w)[.!?]\s+(?:[/|]\s+)?|\s*:-?\)\s*)"
+    r"|(?P<strong>\s*,\s*(?:(?:and|but|or|so)\s+)?|\s+[–—-]\s+)"
     r"|(?P<weak>\s+(?:and|but)\s+(?:(?:who|which|that)\s+)?)"
     r"|(?P<relative>\s+(?:who|which|that)\s+)"
     r"|(?P<attribute>\s+(?=(?:with|from|made\s+(?:of|by|out)|painted\s+with|called|named|of\s+(?:your|our|his|her))\s))",
@@ -44,22 +45,29 @@ _PAST = words(
     "cost came arrived joined met won bought became turned went left lost found wore fits becomes flowers practises"
     " practices seats holds costs measures celebrates answers reacts suffers has"
 )
+_ORDERS = BASE | {"do", "don't", "please", "be"}
 _ED = re.compile(r"[a-z]+(?:ed|wn|ught)$")
 _OBJECT = re.compile(r"\s+(?:an?|the|your|our|his|her|its|you|us|me|it|him|them)\b", re.IGNORECASE)
 
 
 def clauses(card: Card) -> tuple[str, ...]:
     """Each once, in the order of the card, the concept's kind last; all about <Name>."""
-    found = [piece for statement in statements(card) for piece in pieces(statement, card)]
+    found = [piece for statement in statements(card) for piece in _pieces(statement, card)]
     return tuple(dict.fromkeys([*found, *filter(None, [kind_statement(card)])]))
 
 
-def pieces(statement: str, card: Card) -> tuple[str, ...]:
-    """The clauses of one of the card's statements."""
-    return tuple(_pieces(statement, card))
+def clause_around(statement: str, card: Card, chosen: Sequence[str]) -> str:
+    """The shortest part of one of the card's statements that has a verb and the first of `chosen` that is in it:
+    "is a quilt sewn from old uniforms" stays whole. The statement itself where none is."""
+    parts = {part: tuple(_pieces(part, card)) for part in _pieces(statement, card, attributes=False)}
+    for clause in chosen:
+        for part, said in parts.items():
+            if clause in said:
+                return part
+    return statement
 
 
-def _pieces(statement: str, card: Card) -> Iterator[str]:
+def _pieces(statement: str, card: Card, *, attributes: bool = True) -> Iterator[str]:
     name = mark(card.name)
     if not statement.startswith(name) or statement.startswith(f"{name}'s"):
         yield statement
@@ -76,8 +84,10 @@ def _pieces(statement: str, card: Card) -> Iterator[str]:
         opened = opens.clause(found, body[found.end() :])
         if opened is not None:
             nominal = False
-        elif nominal and not (found["attribute"] and _UNFINISHED.search(piece)):
+        elif attributes and nominal and not (found["attribute"] and _UNFINISHED.search(piece)):
             opened = opens.attribute(found, body[found.end() :])
+        if opened is None and found["end"]:
+            opened, nominal = (f"{name}: ", 0), False
         if opened is None:
             continue
         yield sentence(start + piece)
@@ -91,7 +101,7 @@ class _Opens:
     """How a sentence starts that begins within another, and how much of the text that start replaces."""
 
     def __init__(self, card: Card) -> None:
-        plural = is_plural(card.category)
+        self._plural = plural = is_plural(card.category)
         self._name = mark(card.name)
         self._be, self._was, self._have = ("are", "were", "have") if plural else ("is", "was", "has")
         kind = rf"|(?:the|this|your|our|my)\s+(?:{re.escape(card.category)})" if card.category else ""
@@ -112,19 +122,26 @@ class _Opens:
         verb, tail = said[1].casefold(), after[said.end() :]
         if begins_clause(verb, tail) or (subject and (verb in FINITE or verb in _PAST)):
             return f"{self._name} ", subject.end() if subject else 0
+        hard = bool(at["strong"] or at["end"])
+        if verb in BASE and (
+            subject or (self._plural and said[1].islower() and begins_clause(third_person(verb), tail))
+        ):
+            return f"{self._name} ", subject.end() if subject else 0
         if subject:
             return None
+        if hard and (_LABEL.match(rest) or (verb in _ORDERS and said[1][0].isupper() and tail)):
+            return f"{self._name}: ", 0
         if verb in _PAST or (_ED.match(verb) and _OBJECT.match(tail)):
             return f"{self._name} ", 0
         if verb in STATES:
             return f"{self._name} {self._be} ", 0
         if verb in PARTICIPLES or (_ED.match(verb) and re.match(r"\s+(?:by|in|at|from|on|with|until)\b", tail)):
             return f"{self._name} {self._was} ", 0
-        return (f"{self._name}: ", 0) if at["strong"] and _LABEL.match(rest) else None
+        return None
 
     def attribute(self, at: re.Match[str], rest: str) -> tuple[str, int] | None:
         """More of what it is: "with a limp", "from Rome", ", two years old"."""
-        if not at["attribute"] and not (at["strong"] and _APPOSITION.match(rest)):
+        if not at["attribute"] and not ((at["strong"] or at["end"]) and _APPOSITION.match(rest)):
             return None
         if has := _HAS.match(rest):
             return f"{self._name} {self._have} ", has.end()

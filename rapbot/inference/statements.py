@@ -12,6 +12,7 @@ from rapbot.inference.wording import article, is_plural, mark, possessive, sente
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'(]?[A-Z0-9])|\s*[;\n•]\s*|(?<!\d)\s+[-–—]\s+")
 _ANY_SENTENCE_END = re.compile(r"(?<=[^\W\d_]{2}[.!?])\s+|\s*[;\n•]\s*|(?<!\d)\s+[-–—]\s+")
 """Of who writes everything small."""
+_BULLET = re.compile(r"^[/|•*–—-]+\s+")
 _ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|No|e\.g|i\.e|approx|ca)\.$")
 _SPLIT = re.compile(
     r",?\s+(?:and|but)\s+(?:(?:she|he|it|then)\s+)?(?=(?:(?:also|never|always|often|only|usually|now|sometimes|rarely)\s+)?([a-z']+)\b)"
@@ -78,8 +79,8 @@ def _sentences(info: str) -> list[str]:
     for part in end.split(text):
         if parts and _ABBREVIATION.search(parts[-1]):
             parts[-1] = f"{parts[-1]} {part}"
-        elif part.strip(" .!?"):
-            parts.append(part.strip())
+        elif (said := _BULLET.sub("", part.strip())).strip(" .!?"):
+            parts.append(said)
     return parts
 
 
