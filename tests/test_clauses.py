@@ -41,7 +41,7 @@ from rapbot.inference.job import Card
             "is orange / Every morning at quarter to five: up! / from Leeds",
             ["is orange", ": Every morning at quarter to five: up!", ": from Leeds"],
         ),
-        ("Cost 60 euros, Look on the balcony.", [": Cost 60 euros", ": Look on the balcony"]),
+        ("Cost 60 euros, Look on the balcony.", ["cost 60 euros", ": Look on the balcony"]),
         ("", []),
     ],
 )

@@ -36,6 +36,12 @@ SPOT = Card(1, "Spot", "dog", "")
         ("Keep him on a lead, he chases cats.", ["<Spot>: Keep him on a lead, he chases cats."]),
         ("Retired in 2019.", ["<Spot> retired in 2019."]),
         ("Retired police dog.", ["<Spot> is a retired police dog."]),
+        ("Painted wooden dog from Oslo.", ["<Spot> is a painted wooden dog from Oslo."]),
+        ("Painted by grandma.", ["<Spot> was painted by grandma."]),
+        ("Boston Dynamics dog.", ["<Spot> is a Boston Dynamics dog."]),
+        ("Old Leeds dog.", ["<Spot> is an old Leeds dog."]),
+        ("Registered in Leeds / Married to Bella", ["<Spot> is registered in Leeds / Married to Bella."]),
+        ("Related to Bella. Hatched in May.", ["<Spot> is related to Bella.", "<Spot> hatched in May."]),
     ],
 )
 def test_a_card_is_told_clause_by_clause(info: str, told: list[str]) -> None:
@@ -57,6 +63,7 @@ def test_who_wrote_a_shared_card_is_named() -> None:
     [
         (Card(1, "Biscuit", "dog", "A puppy. She gets mince."), "What does Biscuit eat?", ""),
         (Card(1, "Bo", "dog", "A beagle. Walked at noon, fed twice a day."), "How often is Bo fed?", "twice a day"),
+        (Card(1, "Tim", "person", "Tim, my brother, is 14 and plays chess."), "How old is Tim?", "is 14"),
         (Card(1, "Eva", "person", "She drives a taxi."), "What does Eva do for a living?", "drives a taxi"),
         (Card(1, "quilt", "quilt", "A quilt sewn by my aunt."), "Who made the quilt?", "sewn by your aunt"),
         (Card(1, "rug", "rug", "A red rug. It was 40 euros."), "How much did I pay for it?", "40 euros"),

@@ -31,6 +31,8 @@ _STATE = re.compile(
     r"(?:,| and| with|\s*$)",
     re.IGNORECASE,
 )
+_BOUND = re.compile(r"(?:married|engaged|related|next|close) to\b", re.IGNORECASE)
+_PREPOSITION = r"(?:by|in|at|from|for|on|with|and|out|of|to|when|as|under|near|since|until)"
 _FORMERLY = re.compile(
     r"(?:former|retired|professional|amateur|aspiring|avid|proud|certified)\s+(?!in\b|from\b|at\b|since\b|of\b|to\b)[a-z]",
     re.I,
@@ -42,6 +44,26 @@ _OPENS = words("a an the your our his her its their and or of with in on at for 
 _NO_POSSESSIVE = words("there's here's that's it's she's he's who's what's where's let's")
 _TOLD_OF_IT = re.compile(r"\b[a-z]+(?:ed|old|ave|ot|ought|ook|ade|ound|eft|ost|ent|et|ut) (?:it|her|him|them|me|us)\b")
 """A past tense and whom it happened to: "my teacher sold it to me" is not what the concept is."""
+_OF_A_NAME = re.compile(r"(?:[A-Z][A-Za-z]*[-\d]|[A-Z]+\d|[A-Z][a-z]+)")
+"""What the second word of "Canon AE-1" or "Fender Stratocaster" looks like."""
+_BEFORE_NAMES = (
+    BASE
+    | FINITE
+    | PARTICIPLES
+    | STATES
+    | ADVERBS
+    | words(
+        "a an the this that these those my our your his her its their one two three four five six seven eight"
+        " nine ten in on at from for with by of to and but or as since until every before after black white"
+        " grey gray brown green blue yellow orange purple pink red gold golden silver beige small large big"
+        " tiny little huge old new young vintage antique classic used second original real genuine former"
+        " retired famous beautiful lovely pretty nice best good great first last only early late true cheap"
+        " expensive rare limited signed soft light dark bright heavy long short tall round square wooden"
+        " woollen cotton leather silk metal plastic steel glass paper ceramic knitted loyal happy sweet shy"
+        " calm friendly"
+    )
+)
+"""May stand with a capital before a name at the start of a sentence and is none itself."""
 _NATIONS = words("German French Dutch Swiss Greek Welsh Czech Thai Maine African American Mexican Korean European")
 _FIRST_PERSON = tuple(
     (re.compile(pattern), word)
@@ -141,12 +163,14 @@ def _fragment(text: str, card: Card) -> str:
     name, first = mark(card.name), text.split()[0].casefold().strip(",")
     be = "are" if is_plural(card.category) else "is"
     formerly = bool(_FORMERLY.match(text))
+    if _BOUND.match(text):
+        return f"{name} {be} {_lowered(text)}"
     if _finite_at_start(text) and not formerly:
         return f"{name} {_lowered(text)}"
     subject = re.match(rf"(?:the|this|your|our)\s+(?:[\w-]+\s+)?{re.escape(card.category)}\s+(?=[a-z])", text, re.I)
     if card.category and subject and _finite_at_start(text[subject.end() :]):
         return f"{name} {text[subject.end() :]}"
-    if first in PARTICIPLES or first in STATES:
+    if (first in PARTICIPLES or first in STATES) and not _describes(text, card):
         past = "were" if be == "are" else "was"
         return f"{name} {past if first in PARTICIPLES else be} {_lowered(text)}"
     if first in _NO_POSSESSIVE or _has_own_subject(text):
@@ -162,6 +186,14 @@ def _fragment(text: str, card: Card) -> str:
     if (kind and kind in text.casefold()) or formerly:
         return of_kind
     return f"{name}: {text}"
+
+
+def _describes(text: str, card: Card) -> bool:
+    """ "Handmade blue mug": a participle of a thing that follows, not "Handmade by grandma"."""
+    if not card.category.strip():
+        return False
+    kind = re.escape(card.category.split()[-1])
+    return bool(re.match(rf"\S+ (?!{_PREPOSITION}\b)(?:[\w'-]+ ){{0,3}}{kind}\b", text, re.IGNORECASE))
 
 
 def _has_own_subject(text: str) -> bool:
@@ -180,9 +212,12 @@ def _has_own_subject(text: str) -> bool:
 
 def _lowered(text: str) -> str:
     """Without the capital of a sentence start; names keep theirs."""
-    first = text.split()[0]
+    first, *following = text.split(maxsplit=2)[:2]
     name = (
-        first.endswith(("'s", "ese", "ish", "ian")) or first in _NATIONS or not (first[1:].islower() or len(first) == 1)
+        first.endswith(("'s", "ese", "ish", "ian"))
+        or first in _NATIONS
+        or not (first[1:].islower() or len(first) == 1)
+        or (bool(following) and bool(_OF_A_NAME.match(following[0])) and first.casefold() not in _BEFORE_NAMES)
     )
     return text if name else text[0].lower() + text[1:]
 

@@ -79,7 +79,8 @@ TOPICS = (
                 "won")),
     _topic("age", _any("how old", "age", "birthday", "born"),
            rf"(?<!for )\b{_COUNT}[ -](?:years?|months?|weeks?|days?)\b(?! ago)|\b(?:from|in|since) (?:1[5-9]|20)\d\d\b|"
-           rf"\bborn\b.*(?:\d|{_MONTHS})|" + _any("birthday", "old", "hatched")),
+           rf"\bborn\b.*(?:\d|{_MONTHS})|\b(?:is|are|turned|turns|now) \d{{1,3}}(?=\s*(?:$|[.,;!]|and\b|now\b))|"
+           + _any("birthday", "old", "hatched")),
     _topic("size", _any("size", "how (?:big|large|tall|long|small|heavy)", "height", r"weigh\w*", "length"),
            _any("size", r"weigh\w*", "tall", "lit(?:re|er)s?", r"inch\w*", "cm", "kg", "kilos?", r"centimet\w+",
                 "met(?:re|er)s?", "small", "large", "big", "tiny", "huge")),

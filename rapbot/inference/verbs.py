@@ -10,7 +10,7 @@ _IRREGULAR = words(
     "is are was were has have had can cannot can't does doesn't did didn't will won't must should would may goes"
     " lost broke won gave brought got ran came went began grew knew spoke wrote drove rode took ate drank sang swam"
     " became forgot belonged lived worked moved loved liked wanted played studied travelled traveled stayed started"
-    " stopped learned married retired"
+    " stopped learned married retired hatched arrived joined cost"
 )
 BASE = words(
     "accept act adore afford agree allow amuse annoy answer appear appreciate arrive ask attack attend avoid bake"
@@ -80,7 +80,10 @@ PARTICIPLES = words(
     "born bought made adopted found named painted given built knitted handmade designed inherited rescued crocheted"
     " sewn carved woven printed signed engraved raised bred"
 )
-STATES = words("washed kept stored trained tuned called parked grown used worn")
+STATES = words(
+    "washed kept stored trained tuned called parked grown used worn moored docked located situated hidden"
+    " locked insured registered chipped damaged broken dented glued torn cracked scratched missing engaged"
+)
 """Participles of what holds still: "Kept in the attic." is about now."""
 
 
