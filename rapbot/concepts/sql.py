@@ -20,8 +20,8 @@ OWNER_OF = "COALESCE((SELECT owner_no FROM identities WHERE id = ?1), (SELECT no
 
 NEXT_REVISION = "UPDATE counters SET value = value + 1 WHERE name = 'revision' RETURNING value"
 
-LEAVE_TRACES = "UPDATE counters SET value = 1 WHERE name = 'traces'"
-"""What this transaction deletes must not survive in the bytes of the file (`SqliteConceptStore._wipe_traces`)."""
+LEAVE_TRACES = "UPDATE counters SET value = value + 1 WHERE name = 'traces'"
+"""What this transaction deletes must not survive in the bytes of the file (`sqlite_wiping`)."""
 
 DEFER_REFERENCES = "PRAGMA defer_foreign_keys = ON"
 """Until the end of the transaction, because rows of several tables change one after the other."""

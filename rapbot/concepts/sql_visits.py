@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rapbot.concepts.sql import OWNER_OF, Database
+from rapbot.concepts.sql import LEAVE_TRACES, OWNER_OF, Database
 from rapbot.concepts.visits import Visit
 
 _PEOPLE = "SELECT id FROM owners WHERE no = ?1 UNION SELECT id FROM identities WHERE owner_no = ?1 ORDER BY id"
@@ -58,3 +58,4 @@ class SqlVisits:
         if await self._database.fetch("SELECT 1 FROM visits LIMIT 1"):
             async with self._database.transaction() as db:
                 await db.execute("DELETE FROM visits")
+                await db.execute(LEAVE_TRACES)

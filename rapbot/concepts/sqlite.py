@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -26,11 +25,10 @@ from rapbot.concepts.sql_rows import CollectionRows, collection, current_revisio
 from rapbot.concepts.sql_store import SqlStore
 from rapbot.concepts.sqlite_errors import make_private_file, store_errors
 from rapbot.concepts.sqlite_sealing import check_seal, claim
+from rapbot.concepts.sqlite_wiping import Wiping
 from rapbot.concepts.store import Change, Changed, Collection
 from rapbot.errors import Gone
 from rapbot.i18n import mark
-
-_log = logging.getLogger(__name__)
 
 
 class SqliteStatements:
@@ -65,6 +63,7 @@ class SqliteConceptStore(SqlStore):
         self._writer = writer
         self._reading = asyncio.Lock()
         self._writing = asyncio.Lock()
+        self._wiping = Wiping(writer, self._writing)
 
     @classmethod
     @asynccontextmanager
@@ -95,9 +94,11 @@ class SqliteConceptStore(SqlStore):
                 await _prepare(reader, busy_timeout)
                 await reader.execute("PRAGMA query_only = ON")
             store = cls(path, encoder, limits or ConceptLimits(), reader, writer, seal)
-            async with store._writing:
-                await store._wipe_traces()
-            yield store
+            await store._wiping.begin()  # what an earlier process could not wipe any more
+            try:
+                yield store
+            finally:
+                await store._wiping.finish()
 
     async def read(self, owner: str, known_revision: int | None = None) -> Collection | None:
         """See `ConceptStore.read`."""
@@ -119,12 +120,8 @@ class SqliteConceptStore(SqlStore):
 
     async def write(self, owner: str, change: Change) -> Changed:
         """See `ConceptStore.write`."""
-        async with self._writing:
-            with store_errors(self._path):
-                async with self._begun() as db:
-                    changed = await carry_out(db, owner, change, self._limits, self.seal, _own)
-            await self._wipe_traces()
-            return changed
+        async with self._begun() as db:
+            return await carry_out(db, owner, change, self._limits, self.seal, _own)
 
     async def photo(self, owner: str, avatar_id: int) -> bytes:
         """See `ConceptStore.photo`."""
@@ -148,42 +145,29 @@ class SqliteConceptStore(SqlStore):
     @asynccontextmanager
     async def transaction(self, *, alone: bool = False) -> AsyncIterator[Statements]:
         """A writing transaction: all of it or nothing. Here each is alone."""
-        async with self._writing:
-            with store_errors(self._path):
-                async with self._begun() as db:
-                    yield db
-                    await note_applied(db)
-            await self._wipe_traces()
+        async with self._begun() as db:
+            yield db
+            await note_applied(db)
 
     @asynccontextmanager
     async def _begun(self) -> AsyncIterator[Statements]:
+        """A transaction, and the wiping that it leaves to do."""
         try:
-            await self._writer.execute("BEGIN IMMEDIATE")
-            yield SqliteStatements(self._writer)
-            await self._writer.commit()
-        except BaseException:  # also when the waiting task was cancelled
-            await self._writer.rollback()
+            async with self._writing:
+                with store_errors(self._path):
+                    try:
+                        await self._writer.execute("BEGIN IMMEDIATE")
+                        yield SqliteStatements(self._writer)
+                        owed = await self._wiping.owed()
+                        await self._writer.commit()
+                    except BaseException:  # also when the waiting task was cancelled
+                        await self._writer.rollback()
+                        raise
+        except asyncio.CancelledError:  # it may have been committed all the same
+            self._wiping.begin()
             raise
-
-    async def _wipe_traces(self) -> None:
-        """Make sure that what was deleted is in no byte of the file or its WAL.
-
-        `secure_delete` zeroes deleted rows, but not the copies of rows that SQLite leaves in the unused part of a
-        page when it moves them to another page (measured: about one row in a thousand). VACUUM writes every page
-        anew: about 0.4 s per 100 MB. The work stays noted in the file, so a crash or a full disk only puts it off.
-        """
-        db = self._writer
-        try:
-            ((owed,),) = await db.execute_fetchall("SELECT value FROM counters WHERE name = 'traces'")
-            if not owed:
-                return
-            await db.execute("VACUUM")
-            ((busy, _, _),) = await db.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
-            if not busy:
-                await db.execute("UPDATE counters SET value = 0 WHERE name = 'traces'")
-        except sqlite3.Error as error:
-            # What the person asked for is done and committed; the next write or start tries this again.
-            _log.warning("Deleted rows are not wiped from the file yet: %s", error)
+        if owed:
+            await asyncio.shield(self._wiping.begin())
 
 
 async def _prepare(db: aiosqlite.Connection, busy_timeout: float) -> None:

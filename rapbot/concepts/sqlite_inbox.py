@@ -149,7 +149,11 @@ class SqliteInbox:
         return rows
 
     async def forget(self, people: Sequence[str], but: Arrived) -> None:
+        loop = asyncio.get_running_loop()
+
         def erase(db: sqlite3.Connection) -> None:
+            # From here, whether or not anybody still waits: this thread wipes after it has committed.
+            loop.call_soon_threadsafe(self._soiled.set)
             for person in people:
                 query = f"SELECT platform, key FROM inbox WHERE {_OF_PERSON}"
                 for platform, key in db.execute(query, person.split(":", 1)).fetchall():
@@ -157,7 +161,6 @@ class SqliteInbox:
                         _forget(db, replace(but, platform=platform, key=key, work=""))
 
         await self._do(erase)
-        self._soiled.set()
 
     async def waiting(self, platform: str) -> list[Kept]:
         def read(db: sqlite3.Connection) -> list[Kept]:
