@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from adapters.delivery import Button, Shown
 from adapters.press import button, number_of
+from adapters.shown import Button, Shown
 from rapbot.assistant import Assistant
 from rapbot.concepts.category import is_person
 from rapbot.concepts.concept import Concept, Role

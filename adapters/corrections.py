@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 from adapters.cards import Cards
-from adapters.delivery import Button, Shown
 from adapters.press import button, number_of
+from adapters.shown import Button, Shown
 from rapbot.assistant import Assistant
 from rapbot.errors import ConceptError
 from rapbot.i18n import _

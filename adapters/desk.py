@@ -13,8 +13,8 @@ from rapidfuzz import fuzz, process
 from adapters.cards import Cards
 from adapters.corrections import Corrections
 from adapters.corrections import PhotoLoader as PhotoLoader
-from adapters.delivery import Button, Shown
 from adapters.press import Press, button, number_of
+from adapters.shown import Button, Shown
 from rapbot.assistant import Assistant
 from rapbot.commands import COMMANDS, Where, handle, known_name, mode_sentence, parse
 from rapbot.concepts.concept import Concept

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from adapters.delivery import Button
+from adapters.shown import Button
 from rapbot.messages import Actor
 
 _LONGEST = 64

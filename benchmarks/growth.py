@@ -28,9 +28,10 @@ from pathlib import Path
 
 import numpy as np
 
-from adapters.delivery import Shown, Turns
+from adapters.delivery import Turns
 from adapters.desk import Desk
 from adapters.rates import Asker, Rates
+from adapters.shown import Shown
 from rapbot.app import App, running
 from rapbot.concepts.concept import ConceptLimits, NewAvatar
 from rapbot.concepts.index import ConceptIndex, IndexCache

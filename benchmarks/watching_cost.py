@@ -20,7 +20,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from adapters.delivery import Shown, Turns
+from adapters.delivery import Turns
+from adapters.shown import Shown
 from rapbot.app import running
 from rapbot.config import Settings, TracingSettings, WorkerSettings
 from rapbot.errors import RapbotError

@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.delivery import Albums, Pace, Shown, Turns, sentence, split_text, utf16_length
+from adapters.delivery import Turns
+from adapters.sentences import sentence
+from adapters.shown import Shown
+from adapters.splitting import split_text, utf16_length
+from adapters.telegram.albums import Albums
+from adapters.waiting import Pace
 from rapbot.errors import ConceptError, ConfigError, DiskFull, NameUnknown, RapbotError, StoreError, WeightsError
 from rapbot.messages import Progress, ProgressListener, Stage
 

@@ -11,8 +11,8 @@ import pytest
 import pytest_asyncio
 from PIL import Image
 
-from adapters.delivery import Shown
 from adapters.desk import Desk
+from adapters.shown import Shown
 from rapbot.app import App, running
 from rapbot.config import Settings
 from rapbot.errors import ConceptError, NameUnknown, TextError

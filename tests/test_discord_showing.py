@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.delivery import Button, Shown, utf16_length
 from adapters.discord.showing import parts, plain
+from adapters.shown import Button, Shown
+from adapters.splitting import utf16_length
 
 LIMIT = 10 * 2**20
 WORDS = st.lists(

@@ -16,7 +16,7 @@ from babel.messages.frontend import parse_keywords
 from babel.messages.mofile import read_mo
 from babel.messages.pofile import read_po
 
-from adapters.delivery import progress_sentence, sentence
+from adapters.sentences import progress_sentence, sentence
 from rapbot.commands import COMMANDS
 from rapbot.concepts.concept import ConceptLimits, clean_name, clean_text
 from rapbot.concepts.store import Undone, UndoneKind

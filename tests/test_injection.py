@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from adapters.delivery import Shown
 from adapters.discord.showing import plain
+from adapters.shown import Shown
 from adapters.telegram.pieces import pieces_of
 from adapters.web.markup import plain as on_page
 from benchmarks.photo_mutations import drawn

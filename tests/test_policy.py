@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 from pydantic import ValidationError
 
-from adapters.delivery import Shown
 from adapters.desk import Desk
+from adapters.shown import Shown
 from rapbot.assistant import Assistant
 from rapbot.cli import cli
 from rapbot.commands import COMMANDS

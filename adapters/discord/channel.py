@@ -8,8 +8,8 @@ from typing import Any
 
 import discord
 
-from adapters.delivery import Shown
 from adapters.discord.showing import Part, parts, plain
+from adapters.shown import Shown
 from rapbot.i18n import _
 from rapbot.inbox import Handling, handling
 

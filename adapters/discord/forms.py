@@ -12,10 +12,10 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from adapters.delivery import Shown
 from adapters.discord.pictures import attached, chosen, is_picture
 from adapters.discord.reception import Reception, named
 from adapters.recent import Recent
+from adapters.shown import Shown
 from rapbot.concepts.concept import Concept
 from rapbot.errors import ConceptError, PhotoError, RapbotError
 from rapbot.i18n import _, mark, speaking

@@ -7,7 +7,6 @@ from typing import Any
 
 import discord
 
-from adapters.delivery import Shown
 from adapters.discord.forms import Forms
 from adapters.discord.origins import spoken_of
 from adapters.discord.pictures import load
@@ -15,6 +14,7 @@ from adapters.discord.places import chat_of_interaction
 from adapters.discord.reception import Reception, is_admin, with_hint
 from adapters.discord.showing import PRESS
 from adapters.press import Press
+from adapters.shown import Shown
 from rapbot.messages import Photo, ProgressListener
 
 _NUMBER = re.compile(r"\((\d+)\)$")

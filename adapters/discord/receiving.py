@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import discord
 
-from adapters.delivery import Shown, sentence
 from adapters.discord.channel import MessageChannel
 from adapters.discord.origins import before, spoken_of
 from adapters.discord.pictures import attached, is_picture, load
@@ -15,6 +14,8 @@ from adapters.discord.places import chat_of_message
 from adapters.discord.reception import Reception, with_hint
 from adapters.rates import Asker
 from adapters.recent import Recent
+from adapters.sentences import sentence
+from adapters.shown import Shown
 from rapbot.errors import RapbotError
 from rapbot.logs import get_logger
 from rapbot.messages import ChatKind, ProgressListener, Request

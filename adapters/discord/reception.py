@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import discord
 
-from adapters.delivery import Channel, Shown, Turns, Work, sentence
+from adapters.delivery import Turns, Work
 from adapters.desk import Desk
 from adapters.discord.channel import InteractionChannel, Sent
 from adapters.discord.keeping import described
@@ -19,7 +19,9 @@ from adapters.discord.places import Members, People, chat_of_interaction, presen
 from adapters.intake import Undelivered
 from adapters.rates import Asker, Rates
 from adapters.recent import Recent
+from adapters.sentences import sentence
 from adapters.shares import Shares
+from adapters.shown import Channel, Shown
 from rapbot.assistant import Assistant
 from rapbot.config import Settings
 from rapbot.errors import RapbotError

@@ -13,7 +13,8 @@ from typing import Any
 
 import discord
 
-from adapters.delivery import Button, Shown, split_text, utf16_length
+from adapters.shown import Button, Shown
+from adapters.splitting import split_text, utf16_length
 from rapbot.i18n import _
 
 CONTENT = 2000

@@ -11,7 +11,7 @@ from discord.app_commands import (
     locale_str,
 )
 
-from adapters.delivery import split_text
+from adapters.splitting import split_text
 from rapbot.i18n import _, speaking
 
 LOCALES = (

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from telegram import Bot, Message
 
-from adapters.delivery import Shown, Turns
+from adapters.delivery import Turns
 from adapters.desk import PRIVATE_COMMANDS, Desk
 from adapters.rates import Asker
 from adapters.recent import Recent
 from adapters.shares import Shares
+from adapters.shown import Shown
 from adapters.telegram.channel import Place, TelegramChannel
 from adapters.telegram.membership import Members
 from adapters.telegram.pictures import Pictures

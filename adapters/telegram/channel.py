@@ -21,7 +21,7 @@ from telegram import (
 from telegram.constants import ChatAction
 from telegram.error import BadRequest, ChatMigrated, Forbidden, TelegramError
 
-from adapters.delivery import Button, Shown
+from adapters.shown import Button, Shown
 from adapters.telegram.pieces import Kind, Piece, Sent, SentPiece, keyboard_of, markup_of, pieces_of, runs_of
 from rapbot.i18n import _
 from rapbot.logs import get_logger

@@ -7,7 +7,8 @@ from enum import StrEnum
 
 from telegram import ForceReply, InlineKeyboardButton, InlineKeyboardMarkup
 
-from adapters.delivery import Button, Shown, split_text, utf16_length
+from adapters.shown import Button, Shown
+from adapters.splitting import split_text, utf16_length
 from adapters.telegram.reading import without_mentions
 from rapbot.i18n import _
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from telegram import Bot, CallbackQuery, MaybeInaccessibleMessage, Message
 
-from adapters.delivery import Shown, Turns
+from adapters.delivery import Turns
 from adapters.desk import Desk
 from adapters.rates import Asker
+from adapters.shown import Shown
 from adapters.telegram.answering import Shelf
 from adapters.telegram.channel import Place, TelegramChannel, quietly
 from adapters.telegram.membership import Members

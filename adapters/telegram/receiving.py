@@ -16,12 +16,15 @@ from typing import Any
 from telegram import Bot, CallbackQuery, Message, Update
 from telegram.error import Forbidden, TelegramError
 
-from adapters.delivery import Albums, Shown, Turns, sentence
+from adapters.delivery import Turns
 from adapters.desk import Desk
 from adapters.intake import Intake, Replaying, Undelivered
 from adapters.rates import Rates
 from adapters.recent import Recent
+from adapters.sentences import sentence
 from adapters.shares import Shares
+from adapters.shown import Shown
+from adapters.telegram.albums import Albums
 from adapters.telegram.answering import Answering, Shelf
 from adapters.telegram.channel import Place, TelegramChannel
 from adapters.telegram.keeping import album_key, arrival, described, message_key, platform_of, read
