@@ -8,6 +8,8 @@ from rapbot.inference.clause_choice import nameless
 from rapbot.inference.clauses import clause_around, clauses
 from rapbot.inference.job import Card
 
+APOSTROPHE = "'"
+
 
 @pytest.mark.parametrize(
     ("info", "told"),
@@ -42,12 +44,16 @@ from rapbot.inference.job import Card
             ["is orange", ": Every morning at quarter to five: up!", ": from Leeds"],
         ),
         ("Cost 60 euros, Look on the balcony.", ["cost 60 euros", ": Look on the balcony"]),
+        ("His vet: Dr. Larsson, who is kind.", ["'s vet: Dr. Larsson, who is kind"]),
+        ("Vet: Dr. Larsson / chip: none", [": Vet: Dr. Larsson", ": chip: none"]),
         ("", []),
     ],
 )
 def test_every_clause_stands_alone(info: str, told: list[str]) -> None:
     said = list(clauses(Card(1, "Milo", "cat", info)))
-    expected = [f"<Milo>{'' if one.startswith(':') else ' '}{one}{'' if one[-1] == '!' else '.'}" for one in told]
+    expected = [
+        f"<Milo>{'' if one[0] in (':', APOSTROPHE) else ' '}{one}{'' if one[-1] == '!' else '.'}" for one in told
+    ]
     kind = [] if "is a cat" in told else ["<Milo> is a cat."]
     assert said == expected + kind
 

@@ -248,6 +248,12 @@ def test_a_taught_model_chooses_and_the_card_speaks(judging: Judging, question: 
     assert all("Lala" not in asked for asked in judging.questions)
 
 
+def test_a_bare_number_is_judged_as_an_age() -> None:
+    nonna = Card(9, "Nonna", "person", "My grandmother, speaks no English and is 88.")
+    asked = job(Task.QUESTION, "How many years has she lived?", nonna, cards=(nonna,))
+    assert write(Judging("X is 88 years old."), asked).text == "<Nonna> is 88."
+
+
 def test_a_model_that_is_not_sure_of_yes_or_no_lets_the_card_speak() -> None:
     assert ask(Judging("X is afraid of thunder."), "Does she tremble?", LALA) == "<Lala> is afraid of thunder."
 

@@ -27,6 +27,8 @@ _BELIEVED = 0.5
 training half, with other seeds, and on two sets of questions of our own."""
 _SURE = 2.0
 """Log-odds, either way, from which on the model overrules what the words of the card answer (reading.py)."""
+_BARE_AGE = re.compile(r"(?<=^X )((?:is|was|turned) \d{1,3})(?=[.!]?$)")
+"""What a small model takes for any number: "X is 88." """
 _DECIDED = 0.5
 """Log-odds of Yes or No from which on it is said."""
 
@@ -55,7 +57,7 @@ def nameless(text: str, card: Card) -> str:
 def judge_clauses(generator: Generator, question: str, card: Card) -> list[Judged]:
     """Every clause of the card, the best answer first."""
     asked, said = nameless(question, card), clauses(card)
-    prompts = [build_clause_prompt(nameless(clause, card)) for clause in said]
+    prompts = [build_clause_prompt(_BARE_AGE.sub(r"\1 years old", nameless(clause, card))) for clause in said]
     judged = [_judged(clause, *answer) for clause, answer in zip(said, _ask(generator, prompts, asked), strict=True)]
     return sorted(judged, key=lambda one: -_rank(one))
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from rapbot.inference.job import Card
-from rapbot.inference.statements import kind_statement, statements
+from rapbot.inference.statements import ABBREVIATION, kind_statement, statements
 from rapbot.inference.verbs import ADVERBS, BASE, FINITE, PARTICIPLES, STATES, begins_clause, third_person
 from rapbot.inference.vocabulary import words
 from rapbot.inference.wording import is_plural, mark, sentence
@@ -79,7 +79,7 @@ def _pieces(statement: str, card: Card, *, attributes: bool = True) -> Iterator[
     nominal = bool(_NOMINAL.match(body))
     for found in _BREAK.finditer(body):
         piece = body[begun : found.start()]
-        if found.start() < begun or not piece.strip():
+        if found.start() < begun or not piece.strip() or ABBREVIATION.search(f"{piece}."):
             continue
         opened = opens.clause(found, body[found.end() :])
         if opened is not None:

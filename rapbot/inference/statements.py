@@ -13,7 +13,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'(]?[A-Z0-9])|\s*[;\n•]\s*|(?<
 _ANY_SENTENCE_END = re.compile(r"(?<=[^\W\d_]{2}[.!?])\s+|\s*[;\n•]\s*|(?<!\d)\s+[-–—]\s+")
 """Of who writes everything small."""
 _BULLET = re.compile(r"^[/|•*–—-]+\s+")
-_ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|No|e\.g|i\.e|approx|ca)\.$")
+ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|No|e\.g|i\.e|approx|ca)\.$")
 _SPLIT = re.compile(
     r",?\s+(?:and|but)\s+(?:(?:she|he|it|then)\s+)?(?=(?:(?:also|never|always|often|only|usually|now|sometimes|rarely)\s+)?([a-z']+)\b)"
     r"|,\s+(?:(?:she|he|it)\s+)?(?=(?:(?:also|never|always|often|only|usually|now|sometimes|rarely)\s+)?([a-z']+)\b)"
@@ -99,7 +99,7 @@ def _sentences(info: str) -> list[str]:
     text = "\n".join(" ".join(line.split()) for line in info.replace("<", "").replace(">", "").splitlines())
     end = _SENTENCE_END if re.search(r"[.!?]\s+[A-Z]", text) else _ANY_SENTENCE_END
     for part in end.split(text):
-        if parts and _ABBREVIATION.search(parts[-1]):
+        if parts and ABBREVIATION.search(parts[-1]):
             parts[-1] = f"{parts[-1]} {part}"
         elif (said := _BULLET.sub("", part.strip())).strip(" .!?"):
             parts.append(said)
