@@ -248,6 +248,28 @@ def test_a_taught_model_chooses_and_the_card_speaks(judging: Judging, question: 
     assert all("Lala" not in asked for asked in judging.questions)
 
 
+RITA = Card(9, "Rita", "person", "She is allergic to penicillin. Sleeps under the piano. Her left hand is broken.")
+
+
+@pytest.mark.parametrize(
+    ("clause", "question", "said"),
+    [
+        ("X is allergic to penicillin.", "Can she have penicillin?", "No, <Rita> is allergic to penicillin."),
+        ("X is allergic to penicillin.", "Does she take penicillin?", "<Rita> is allergic to penicillin."),
+        ("X is allergic to penicillin.", "Is she allergic to any drugs?", "Yes, <Rita> is allergic to penicillin."),
+        ("X's left hand is broken.", "Does her hand work?", "<Rita>'s left hand is broken."),
+    ],
+)
+def test_a_model_that_says_yes_is_not_believed_over_a_card_that_refuses(clause: str, question: str, said: str) -> None:
+    asked = job(Task.QUESTION, question, RITA, cards=(RITA,))
+    assert write(Judging(clause, verdict=1), asked).text == said
+
+
+def test_a_word_of_the_topic_that_the_card_does_not_have_is_no_yes() -> None:
+    asked = job(Task.QUESTION, "Does Rita sleep in the bed?", RITA, cards=(RITA,))
+    assert write(Judging("X sleeps under the piano.", verdict=2), asked).text == "No, <Rita> sleeps under the piano."
+
+
 def test_a_bare_number_is_judged_as_an_age() -> None:
     nonna = Card(9, "Nonna", "person", "My grandmother, speaks no English and is 88.")
     asked = job(Task.QUESTION, "How many years has she lived?", nonna, cards=(nonna,))

@@ -16,7 +16,7 @@ from rapbot.inference.asking import is_yes_no
 from rapbot.inference.clauses import clause_around, clauses
 from rapbot.inference.job import Card
 from rapbot.inference.prompt import VERDICTS, build_clause_prompt
-from rapbot.inference.reading import Reading, Verdict, decided
+from rapbot.inference.reading import Reading, Verdict, decided, refusal
 from rapbot.inference.seams import Generator, Prompt
 from rapbot.inference.wording import mark
 
@@ -79,12 +79,15 @@ def read_by_model(generator: Generator, question: str, card: Card, reading: Read
 
 
 def _verdict(question: str, card: Card, best: Judged) -> Verdict:
-    """By the words of the clause where they decide, else by the model where it is not in doubt."""
+    """By the words of the clause where they decide, else by the model where it is not in doubt; it never says Yes over
+    a clause that refuses."""
     if not is_yes_no(question):
         return Verdict.TOLD
     by_words = decided(question, card, best.clause)
     if by_words in (Verdict.YES, Verdict.NO):
         return by_words
+    if best.yes > 0 and (refused := refusal(question, best.clause)):
+        return refused
     if abs(best.yes) < _DECIDED:
         return Verdict.TOLD
     return Verdict.YES if best.yes > 0 else Verdict.NO

@@ -55,6 +55,15 @@ _STOP = words(
 _NEGATION = re.compile(r"\b(?:not|no|never|cannot|neither|nor|without|\w+n't|hates?|dislikes?)\b", re.I)
 
 
+_REFUSAL = re.compile(
+    rf"{_NEGATION.pattern}|\b(?:allerg\w+|avoid\w*|forbid\w*|intolerant|poison\w*|refus\w+"
+    r"|broken|broke|missing|lost|stopped|gave up)\b",
+    re.IGNORECASE,
+)
+"""Words after which Yes to a question without any of them would be false, or dangerous."""
+_MAY = re.compile(r"(?:can|may|could|should|is it (?:ok|okay|all right|safe|allowed))\b", re.IGNORECASE)
+
+
 def stems(text: str) -> set[str]:
     """Content words of a text, without the endings that grammar adds."""
     said = re.findall(r"[^\W_]+(?:'[a-z]+)?(?::\d+)?", re.sub(r"<[^>]*>", " ", text.casefold()))
@@ -104,6 +113,14 @@ def decided(question: str, card: Card, statement: str) -> Verdict:
     return _yes_or_no(asked, stems(asked) - stems(card.category), topics_of(asked), statement)
 
 
+def refusal(question: str, statement: str) -> Verdict | None:
+    """NO or TOLD where `statement` denies or forbids something and `question` does not, None else: to "Can she have
+    penicillin?" the sentence "She is allergic to penicillin." must never begin with Yes."""
+    if not _REFUSAL.search(_without_names(statement)) or _REFUSAL.search(question):
+        return None
+    return Verdict.NO if _MAY.match(question.strip()) else Verdict.TOLD
+
+
 def read_all(question: str, cards: Sequence[Card]) -> list[Reading]:
     """Readings of several cards, the most telling first."""
     return sorted((read(question, card) for card in cards), key=lambda reading: -reading.score)
@@ -144,11 +161,13 @@ def _yes_or_no(question: str, wanted: set[str], topics: Sequence[Topic], stateme
     cues = [cue for topic in topics for cue in topic.asks.findall(question.casefold())]
     cue_words = {stem(word) for cue in cues for word in cue.split()}
     told = stems(statement)
+    if cue_words & told:  # "Does Rex sleep in the bed?": the topic is in both, so the bed says more than that
+        cue_words &= told
     missing = {word for word in wanted - told - cue_words if not told & {stem(one) for one in alike(word)}}
     if missing:
         return Verdict.TOLD
     negative = bool(_NEGATION.search(statement)) != bool(_NEGATION.search(question))
-    return Verdict.NO if negative else Verdict.YES
+    return Verdict.NO if negative else refusal(question, statement) or Verdict.YES
 
 
 def _other_kind(question: str, wanted: set[str], card: Card) -> str:
