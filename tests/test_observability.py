@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable
@@ -259,20 +260,30 @@ async def test_who_asks_too_much_at_once_is_counted_as_left_out(bot: Bot) -> Non
     assert (await bot.figures())["rapbot_shed_total{reason=rate}"] == 1
 
 
-async def test_a_worker_that_died_is_not_ready_and_comes_back_without_a_message(bot: Bot) -> None:
+async def test_a_worker_that_dies_is_not_ready_and_comes_back_without_a_message(bot: Bot) -> None:
     await bot.readiness(200)
     before = (await bot.figures())["rapbot_worker_restarts_total"]
+    unready = asyncio.create_task(bot.readiness(503))
     chat, person = bot.somebody()
     spans = await bot.traced(bot.asks((chat, person), "", picture(light_models.TROUBLE["death"])))
     assert "stopped twice" in bot.telegram.sent(chat)[-1].text
-    figures = await bot.figures()
-    assert figures["rapbot_worker_restarts_total"] == before + 2
-    assert figures["rapbot_worker_up"] == 0
+    assert await unready == {"ready": False, "worker": "starting"}
+    assert (await bot.figures())["rapbot_worker_restarts_total"] == before + 2
     assert {span.name for span in spans if span.failed} == {"worker"}
     [whole] = [span for span in spans if span.name == "message"]
     assert whole.attributes["rapbot.refused"] == "WorkerDied"
-    assert await bot.readiness(503) == {"ready": False, "worker": "starting"}
     await bot.readiness(200)
+
+
+async def test_a_worker_that_dies_while_nobody_asks_is_counted_and_started_again(bot: Bot) -> None:
+    """Nor does /readyz ask."""
+    await bot.readiness(200)
+    before = (await bot.figures())["rapbot_worker_restarts_total"]
+    os.kill(int(re.findall(r"worker.ready .*pid=(\d+)", bot.log.read_text())[-1]), signal.SIGKILL)
+    async with asyncio.timeout(SLOW):
+        figures: dict[str, float] = {}
+        while (figures.get("rapbot_worker_restarts_total"), figures.get("rapbot_worker_up")) != (before + 1, 1):
+            figures = await bot.figures()
 
 
 async def test_it_is_not_ready_while_a_platform_is_away_but_lives(bot: Bot) -> None:

@@ -85,6 +85,22 @@ async def test_a_worker_killed_while_idle_costs_nobody_an_answer(worker: Worker)
     assert isinstance(answer, Answer)
 
 
+async def test_a_worker_killed_while_idle_is_missed_and_started_again_before_anybody_asks(worker: Worker) -> None:
+    first, restarts = (await worker.ready()).pid, worker.restarts
+    os.kill(first, signal.SIGKILL)
+    async with asyncio.timeout(60):
+        while worker.awake:  # noqa: ASYNC110 - nothing else tells of it
+            await asyncio.sleep(0.01)
+        assert worker.pid is None
+        assert worker.restarts == restarts + 1
+        while not worker.awake:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert worker.pid not in (None, first)
+    [answer] = await worker.run([caption()], {})
+    assert isinstance(answer, Answer)
+    assert worker.restarts == restarts + 1
+
+
 async def test_a_job_past_its_deadline_is_stopped_and_the_next_one_is_served(worker: Worker) -> None:
     [late] = await worker.run([caption("late", deadline=0.02)], {})
     assert "took longer" in str(late)

@@ -43,6 +43,8 @@ log = get_logger("rapbot.worker")
 
 _GRACE_S = 3.0
 """After the deadline, in which a process that hangs should have been ended by the pool."""
+_LOOK_EVERY_S = 0.5
+"""At an idle process: whether it lives."""
 
 
 class _TaskLost(Exception):
@@ -70,6 +72,8 @@ class Worker:
         self._warming = asyncio.Lock()
         self._listeners: dict[str, ProgressListener] = {}
         self._restarts = 0
+        self._under_way = 0
+        """What the process was asked and has not answered: its death is told by that."""
 
     @property
     def pid(self) -> int | None:
@@ -82,7 +86,7 @@ class Worker:
 
     @property
     def awake(self) -> bool:
-        """Whether the models are loaded, as far as is known: a process that died idle is missed by the next job."""
+        """Whether the models are loaded; a process that died idle is missed within half a second."""
         return self._warm is not None
 
     async def __aenter__(self) -> Worker:
@@ -92,13 +96,13 @@ class Worker:
         listen = _progress_reader(self._reader, asyncio.get_running_loop(), self._tell)
         self._thread = threading.Thread(target=listen, name="worker-progress", daemon=True)
         self._thread.start()
-        self._first_warm = asyncio.create_task(self._warm_quietly(), name="worker-warm")
+        self._warming_up = asyncio.create_task(self._keep_warm(), name="worker-warm")
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._first_warm.cancel()
+        self._warming_up.cancel()
         with suppress(asyncio.CancelledError):
-            await self._first_warm
+            await self._warming_up
         self._pool.stop()
         await asyncio.to_thread(self._pool.join)
         self._writer.send(None)
@@ -148,22 +152,36 @@ class Worker:
             return 0.0
         return float(min(self._backoff_max, self._backoff_first * 2 ** (self._failures - 1)))
 
-    async def _warm_quietly(self) -> None:
-        with suppress(RapbotError):  # the first request meets the same error and tells it
-            await self.ready()
+    async def _keep_warm(self) -> None:
+        """Loads the models at the start, and again whenever a process that had loaded them was lost."""
+        lost = True
+        while True:
+            if lost:
+                with suppress(RapbotError):  # the next request meets the same error and tells it
+                    await self.ready()
+            before = self._warm
+            await asyncio.sleep(_LOOK_EVERY_S)
+            if self._warm is not None and not self._under_way and not _lives(self._warm.pid):
+                log.warning("worker.lost", reason="died idle")
+                self._lost()
+            lost = before is not None and self._warm is None
 
     async def _attempt(self, jobs: Sequence[Job], _alone: bool) -> list[Answer | RapbotError]:
+        raw = await self._asked(run_batch, (list(jobs),), max(job.deadline for job in jobs))
+        self._failures = 0
+        return [error_of(item) if isinstance(item, Failure) else item for item in raw]
+
+    async def _asked(self, function: Callable[..., Any], args: tuple[Any, ...], deadline: float) -> Any:
+        """What a process with its models loaded says to that."""
         while True:
             await self.ready()
             try:
-                raw = await self._schedule(run_batch, (list(jobs),), max(job.deadline for job in jobs))
-            except NotWarm:  # it died while idle and pebble already put a fresh one in its place
-                self._warm = None
-                continue
-            self._failures = 0
-            return [error_of(item) if isinstance(item, Failure) else item for item in raw]
+                return await self._schedule(function, args, deadline)
+            except NotWarm:  # it died while idle and there is a fresh one in its place already
+                self._lost()
 
     async def _schedule(self, function: Callable[..., Any], args: tuple[Any, ...], deadline: float) -> Any:
+        self._under_way += 1
         try:
             if not self._pool.active:
                 self._pool = self._new_pool()
@@ -183,6 +201,8 @@ class Worker:
         except Exception as error:
             log.error("worker.bug", error=type(error).__name__, frames=frames(error))
             raise InferenceError(BROKEN) from error
+        finally:
+            self._under_way -= 1
 
     async def _result(self, function: Callable[..., Any], args: tuple[Any, ...], deadline: float) -> Any:
         """What the process gives back; where pebble would wait for ever, it is not waited for.
@@ -234,8 +254,7 @@ class Worker:
 
         Raises ConfigError, WeightsError; the LoRAs then stay as they were.
         """
-        await self.ready()
-        result = await self._schedule(swap, (tuple(adapters),), self._start_deadline)
+        result = await self._asked(swap, (tuple(adapters),), self._start_deadline)
         if isinstance(result, Failure):
             raise error_of(result)
         generator = replace(self._start.profile.generator, adapters=tuple(adapters))
@@ -246,6 +265,10 @@ class Worker:
         for job_id in job_ids:
             if listener := self._listeners.get(job_id):
                 listener(Progress(stage, text=text))
+
+
+def _lives(pid: int) -> bool:
+    return any(process.pid == pid for process in multiprocessing.active_children())
 
 
 def _progress_reader(
