@@ -33,13 +33,13 @@ class Cards:
 
     async def by_number(self, actor: Actor, number: str) -> Concept:
         """The person's concept of that id. Raises ConceptError when there is none (any more)."""
-        found = next((c for c in await self._assistant.concepts(actor) if str(c.id) == number), None)
+        found = next((c for c in await self._assistant.memory.concepts(actor) if str(c.id) == number), None)
         if found is None:
             raise ConceptError(_("I don't know that any more."))
         return found
 
     async def page(self, actor: Actor, number: int) -> Shown:
-        known = await self._assistant.concepts(actor)
+        known = await self._assistant.memory.concepts(actor)
         if not known:
             return Shown(
                 _("I don't know anything of yours yet. Send me a photo with: /remember NAME what it is"), private=True
@@ -68,12 +68,12 @@ class Cards:
         for concept in concepts:
             first = next((avatar for avatar in concept.avatars if avatar.role is Role.AVATAR), None)
             if first is not None:
-                pictures.append((concept.name, await self._assistant.picture(actor, first.id)))
+                pictures.append((concept.name, await self._assistant.memory.picture(actor, first.id)))
         return await asyncio.to_thread(contact_sheet, pictures) if pictures else None
 
     async def card(self, actor: Actor, concept: Concept) -> Shown:
         first = next((avatar for avatar in concept.avatars if avatar.role is Role.AVATAR), None)
-        picture = (await self._assistant.picture(actor, first.id),) if first else ()
+        picture = (await self._assistant.memory.picture(actor, first.id),) if first else ()
         count = sum(avatar.role is Role.AVATAR for avatar in concept.avatars)
         photos = ngettext("{count} photo", "{count} photos", count).format(count=count)
         taught = _("taught on {date}").format(date=concept.created_at.date().isoformat())
@@ -86,7 +86,7 @@ class Cards:
         return Shown(text, picture, (row, (face,)) if face else (row,), private=True)
 
     async def _face_button(self, actor: Actor, concept: Concept) -> Button | None:
-        if await self._assistant.has_face(actor, concept):
+        if await self._assistant.memory.has_face(actor, concept):
             return button(_("Stop recognising the face"), "noface", number_of(actor), concept.id)
         if is_person(concept.category) and self._assistant.people.recognised:
             return agree_button(actor, concept)
@@ -131,7 +131,7 @@ class Cards:
 
     async def await_words(self, actor: Actor, chat: Chat, concept: Concept, field: str) -> Shown:
         if field == "photo":
-            reply = await self._assistant.await_photo(actor, chat, concept.name)
+            reply = await self._assistant.teaching.await_photo(actor, chat, concept.name)
             return Shown(reply.text, private=True, awaits="photo")
-        reply = await self._assistant.await_edit(actor, chat, concept.name, field)
+        reply = await self._assistant.teaching.await_edit(actor, chat, concept.name, field)
         return Shown(reply.text, private=True, awaits="text")

@@ -48,14 +48,16 @@ class Corrections:
     async def which_name(self, actor: Actor, answer_id: str, region: int) -> Shown:
         me = number_of(actor)
         near = [s.concept_id for s in await self._assistant.sightings(actor, answer_id)]
-        known = sorted(await self._assistant.concepts(actor), key=lambda c: (c.id not in near, c.name.casefold()))
+        known = sorted(
+            await self._assistant.memory.concepts(actor), key=lambda c: (c.id not in near, c.name.casefold())
+        )
         made = [button(c.name, "right", me, answer_id, region, c.id) for c in known[:_NAMES]]
         made.append(button(_("None of them"), "right", me, answer_id, region, 0))
         return Shown(_("Who or what is it really?"), buttons=_two_in_a_row(made), replaces=True)
 
     async def correct(self, actor: Actor, answer_id: str, region: int, number: int) -> Shown:
         right = (await self._cards.by_number(actor, str(number))).name if number else None
-        own = {concept.id: concept.name for concept in await self._assistant.concepts(actor)}
+        own = {concept.id: concept.name for concept in await self._assistant.memory.concepts(actor)}
         said = [s for s in await self._assistant.sightings(actor, answer_id) if s.region == region]
         was = next((own[s.concept_id] for s in said if s.concept_id in own), None)
         if right is None and was is None:
@@ -64,7 +66,7 @@ class Corrections:
             raise ConceptError(
                 _("I did not name that part, so there is nothing to take back. Choose who it is instead.")
             )
-        reply = await self._assistant.wrong(actor, answer_id, region, right, was=was)
+        reply = await self._assistant.teaching.wrong(actor, answer_id, region, right, was=was)
         return Shown(reply.text, buttons=((button(_("Undo"), "undo", number_of(actor)),),), replaces=True)
 
 

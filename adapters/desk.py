@@ -67,12 +67,12 @@ class Desk:
     async def _answered(
         self, request: Request, name: str, rest: str, listener: ProgressListener | None, unasked: bool
     ) -> Shown | None:
-        if (done := await self._assistant.done_before(request.actor)) is not None:
+        if (done := await self._assistant.teaching.done_before(request.actor)) is not None:
             return self._shown(done, request.actor, private=name in PRIVATE_COMMANDS)
         if unasked:
             return await self._unasked(request, listener)
         if name:
-            self._assistant.interrupt(request.actor, request.chat)
+            self._assistant.teaching.interrupt(request.actor, request.chat)
         group = request.chat.kind is ChatKind.GROUP
         match name:
             case "start":
@@ -115,7 +115,7 @@ class Desk:
                 raise ConceptError(_("Only an administrator of this group may change that."))
             raise ConceptError(_("I don't answer here."))
         late = await self._assistant.retention.seen(actor, chat)
-        if (done := await self._assistant.done_before(actor)) is not None:
+        if (done := await self._assistant.teaching.done_before(actor)) is not None:
             return self._shown(done, actor, private=True)
         try:
             return self._with_notice(await self._press(press, actor, chat, photo, admin), actor, late)
@@ -141,7 +141,7 @@ class Desk:
                 await self._corrections.recall(actor, chat, answer_id, photo)
                 return await self._corrections.correct(actor, answer_id, int(region), int(number))
             case "undo", *_rest:
-                return self._shown(await self._assistant.undo(actor), actor)
+                return self._shown(await self._assistant.teaching.undo(actor), actor)
             case "page", number:
                 return await self._cards.page(actor, int(number))
             case "show", number:
@@ -149,7 +149,7 @@ class Desk:
             case "forget", number:
                 return self._cards.ask_forget(actor, await self._cards.by_number(actor, number))
             case "forget!", number:
-                reply = await self._assistant.forget(actor, (await self._cards.by_number(actor, number)).name)
+                reply = await self._assistant.teaching.forget(actor, (await self._cards.by_number(actor, number)).name)
                 return Shown(reply.text, replaces=True)
             case "edit", number:
                 return self._cards.edit_menu(actor, await self._cards.by_number(actor, number))
@@ -176,7 +176,7 @@ class Desk:
         """The person's own names that fit what was typed so far, best first: for autocompletion."""
         if self._blocked(actor):
             return []
-        names = [concept.name for concept in await self._assistant.concepts(actor)]
+        names = [concept.name for concept in await self._assistant.memory.concepts(actor)]
         start = typed.strip().casefold()
         if not start:
             return sorted(names, key=str.casefold)[:most]
@@ -188,14 +188,14 @@ class Desk:
         """The card to fill a form with. Raises NameUnknown."""
         if self._blocked(actor):
             raise ConceptError(_("I don't answer here."))
-        return await self._assistant.concept(actor, name)
+        return await self._assistant.memory.concept(actor, name)
 
     async def edit(self, actor: Actor, name: str, new_name: str, category: str, info: str) -> Shown:
         """All words of a card at once, from a form. Raises RapbotError."""
-        if (done := await self._assistant.done_before(actor)) is not None:
+        if (done := await self._assistant.teaching.done_before(actor)) is not None:
             return self._shown(done, actor, private=True)
         before = await self.card(actor, name)
-        reply = await self._assistant.edit(
+        reply = await self._assistant.teaching.edit(
             actor,
             name,
             new_name=new_name if new_name != before.name else None,

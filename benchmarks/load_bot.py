@@ -215,7 +215,7 @@ async def _teach(app: Any, people: Sequence[str]) -> None:
     if not people:
         return
     teacher = Actor("bench:teacher")
-    await app.assistant.remember(teacher, Chat("bench"), *CAT, photo=Photo(cat_jpeg()))
+    await app.assistant.teaching.remember(teacher, Chat("bench"), *CAT, photo=Photo(cat_jpeg()))
     collection = await app.store.read(teacher.id)
     jpeg = await app.store.photo(teacher.id, collection.keys.rows[0].avatar_id)
     avatar = NewAvatar(jpeg, collection.keys.keys[0], plan(app.settings).encoder.name, WHOLE)

@@ -31,8 +31,8 @@ from tests.pictures import cat_elsewhere_jpeg, cat_jpeg
 
 async def _teach_noise(app: App, owner: str, count: int) -> None:
     """`count` concepts with random keys of the right form beside the one that is in the photo."""
-    await app.assistant.remember(Actor(owner), Chat("bench"), "Lala", "A ginger cat.", photo=Photo(cat_jpeg()))
-    [lala] = await app.assistant.concepts(Actor(owner))
+    await app.assistant.teaching.remember(Actor(owner), Chat("bench"), "Lala", "A ginger cat.", photo=Photo(cat_jpeg()))
+    [lala] = await app.assistant.memory.concepts(Actor(owner))
     key_size = (await app.store.read(owner)).keys.keys.shape[1]  # type: ignore[union-attr]
     picture = await app.store.photo(owner, lala.avatars[0].id)
     noise = np.random.default_rng(0)

@@ -156,7 +156,7 @@ async def caption_seconds(count: int) -> float:
         settings = Settings(data_dir=Path(folder), worker=WorkerSettings(threads=1))
         async with running(settings) as app:
             actor, chat = Actor("bench:1"), Chat("bench")
-            await app.assistant.remember(actor, chat, "Lala", "A ginger cat.", photo=Photo(cat_jpeg()))
+            await app.assistant.teaching.remember(actor, chat, "Lala", "A ginger cat.", photo=Photo(cat_jpeg()))
             pid = (await app.worker.ready()).pid
             for number in range(count):
                 fresh = cat_elsewhere_jpeg() + bytes([number])

@@ -188,7 +188,7 @@ async def inbox_of(settings: Settings, app: App) -> AsyncIterator[tuple[Inbox, L
         PostgresDatabase.open(store.address(), store.secret(), connections=_INBOX_CONNECTIONS) as database,
         PostgresInbox.open(database, seal=app.store.seal, shards=shards) as inbox,
     ):
-        inbox.on_told, inbox.on_missed = app.assistant.hear, app.conversations.clear
+        inbox.on_told, inbox.on_missed = app.assistant.memory.hear, app.conversations.clear
         app.conversations.tell = tell
         yield inbox, inbox.leads
 

@@ -34,7 +34,7 @@ def remember(
 
     async def work(app: App, listener: ProgressListener | None) -> Reply:
         actor = Actor(app.settings.owner)
-        return await app.assistant.remember(
+        return await app.assistant.teaching.remember(
             actor, Chat("cli"), name, info, category=category, photo=given, listener=listener
         )
 
@@ -49,7 +49,9 @@ def addphoto(name: str, photo: PhotoPath, as_json: AsJson = False) -> None:
     given = read_photo(photo)
 
     async def work(app: App, listener: ProgressListener | None) -> Reply:
-        return await app.assistant.add_photo(Actor(app.settings.owner), Chat("cli"), name, given, listener=listener)
+        return await app.assistant.teaching.add_photo(
+            Actor(app.settings.owner), Chat("cli"), name, given, listener=listener
+        )
 
     print_reply(with_app(work, quiet=as_json), as_json)
 
@@ -66,7 +68,7 @@ def edit(
     from rapbot.messages import Actor
 
     async def work(app: App) -> Reply:
-        return await app.assistant.edit(
+        return await app.assistant.teaching.edit(
             Actor(app.settings.owner), name, new_name=new_name, category=category, info=info
         )
 
@@ -84,7 +86,7 @@ def forget(
         typer.confirm(f"Really forget {name}? This cannot be undone", abort=True)
 
     async def work(app: App) -> Reply:
-        return await app.assistant.forget(Actor(app.settings.owner), name)
+        return await app.assistant.teaching.forget(Actor(app.settings.owner), name)
 
     print_reply(with_store(work), as_json)
 
@@ -114,7 +116,7 @@ def undo(as_json: AsJson = False) -> None:
     from rapbot.messages import Actor
 
     async def work(app: App) -> Reply:
-        return await app.assistant.undo(Actor(app.settings.owner))
+        return await app.assistant.teaching.undo(Actor(app.settings.owner))
 
     print_reply(with_store(work), as_json)
 
@@ -126,7 +128,7 @@ def concepts(as_json: AsJson = False) -> None:
     from rapbot.messages import Actor
 
     async def work(app: App) -> Any:
-        return await app.assistant.concepts(Actor(app.settings.owner))
+        return await app.assistant.memory.concepts(Actor(app.settings.owner))
 
     print_concepts(with_store(work), as_json)
 

@@ -101,7 +101,7 @@ def split_name(rest: str) -> tuple[str, str]:
 
 async def known_name(assistant: Assistant, request: Request, rest: str) -> tuple[str, str]:
     """Like `split_name`, but the longest known name at the start wins: `/edit Mr. Pickles She loves fish.`"""
-    names = sorted((c.name for c in await assistant.concepts(request.actor)), key=len, reverse=True)
+    names = sorted((c.name for c in await assistant.memory.concepts(request.actor)), key=len, reverse=True)
     for name in names:
         if rest.casefold().startswith(name.casefold()) and not rest[len(name) : len(name) + 1].isalnum():
             return name, rest[len(name) :].lstrip(" :,-–")
@@ -120,7 +120,9 @@ def _photo(request: Request) -> Photo | None:
 
 async def _remember(assistant: Assistant, request: Request, rest: str, listener: ProgressListener | None) -> Reply:
     name, info = split_name(_required(rest, COMMANDS["remember"].usage))
-    reply = await assistant.remember(request.actor, request.chat, name, info, photo=_photo(request), listener=listener)
+    reply = await assistant.teaching.remember(
+        request.actor, request.chat, name, info, photo=_photo(request), listener=listener
+    )
     if len(request.photos) < 2:
         return reply
     more = await _add_all(assistant, request, name, request.photos[1:], listener)
@@ -131,7 +133,7 @@ async def _add_photo(assistant: Assistant, request: Request, rest: str, listener
     name = _required(rest, COMMANDS["addphoto"].usage)
     if len(request.photos) > 1:
         return replace(await _add_all(assistant, request, name, request.photos, listener), actions=())
-    return await assistant.add_photo(request.actor, request.chat, name, _photo(request), listener=listener)
+    return await assistant.teaching.add_photo(request.actor, request.chat, name, _photo(request), listener=listener)
 
 
 async def _add_all(
@@ -141,7 +143,7 @@ async def _add_all(
     reply = Reply("")
     for number, photo in enumerate(photos, 1):
         try:
-            reply = await assistant.add_photo(request.actor, request.chat, name, photo, listener=listener)
+            reply = await assistant.teaching.add_photo(request.actor, request.chat, name, photo, listener=listener)
         except ConceptError as error:
             if number == 1:
                 raise
@@ -153,9 +155,9 @@ async def _edit(assistant: Assistant, request: Request, rest: str, listener: Pro
     name, words = await known_name(assistant, request, _required(rest, COMMANDS["edit"].usage))
     field = re.match(r"(name|category|info)\s*[=:]\s*(.*)", words, re.S | re.I)
     if field is None:
-        return await assistant.edit(request.actor, name, info=words or None)
+        return await assistant.teaching.edit(request.actor, name, info=words or None)
     kind, value = field[1].casefold(), field[2].strip()
-    return await assistant.edit(
+    return await assistant.teaching.edit(
         request.actor,
         name,
         new_name=value if kind == "name" else None,
@@ -165,7 +167,7 @@ async def _edit(assistant: Assistant, request: Request, rest: str, listener: Pro
 
 
 async def _forget(assistant: Assistant, request: Request, rest: str, listener: ProgressListener | None) -> Reply:
-    return await assistant.forget(request.actor, _required(rest, COMMANDS["forget"].usage))
+    return await assistant.teaching.forget(request.actor, _required(rest, COMMANDS["forget"].usage))
 
 
 async def _face(assistant: Assistant, request: Request, rest: str, listener: ProgressListener | None) -> Reply:
@@ -191,11 +193,11 @@ async def _dont_recognise(
 
 
 async def _undo(assistant: Assistant, request: Request, rest: str, listener: ProgressListener | None) -> Reply:
-    return await assistant.undo(request.actor)
+    return await assistant.teaching.undo(request.actor)
 
 
 async def _concepts(assistant: Assistant, request: Request, rest: str, listener: ProgressListener | None) -> Reply:
-    known = await assistant.concepts(request.actor)
+    known = await assistant.memory.concepts(request.actor)
     if not known:
         return Reply(_("I don't know anything of yours yet. Send me a photo with: /remember NAME what it is"))
     lines = [f"{c.name} ({c.category}): {c.info}" if c.info else f"{c.name} ({c.category})" for c in known[:50]]
@@ -205,8 +207,8 @@ async def _concepts(assistant: Assistant, request: Request, rest: str, listener:
 
 
 async def _show(assistant: Assistant, request: Request, rest: str, listener: ProgressListener | None) -> Reply:
-    concept = await assistant.concept(request.actor, _required(rest, COMMANDS["show"].usage))
-    picture = await assistant.picture(request.actor, concept.avatars[0].id) if concept.avatars else None
+    concept = await assistant.memory.concept(request.actor, _required(rest, COMMANDS["show"].usage))
+    picture = await assistant.memory.picture(request.actor, concept.avatars[0].id) if concept.avatars else None
     return Reply(card_sentence(concept), picture)
 
 

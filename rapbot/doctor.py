@@ -200,7 +200,7 @@ def _database(settings: Settings) -> str:
 
     async def count() -> int:
         async with running(settings, models=False) as app:
-            return len(await app.assistant.concepts(Actor(settings.owner)))
+            return len(await app.assistant.memory.concepts(Actor(settings.owner)))
 
     state = "encrypted, sound" if settings.encryption.enabled else "sound"
     where = "the PostgreSQL database of store.url" if settings.store.enabled else settings.database

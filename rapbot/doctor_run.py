@@ -28,7 +28,7 @@ def run_once(settings: Settings) -> tuple[float, dict[str, float]]:
             await app.worker.ready()
             loaded = time.perf_counter()
             actor, chat, photo = Actor("local:doctor"), Chat("doctor"), Photo(_drawn(), "drawn.jpg")
-            await app.assistant.remember(actor, chat, "Dot", "A red ball with a white spot.", photo=photo)
+            await app.assistant.teaching.remember(actor, chat, "Dot", "A red ball with a white spot.", photo=photo)
             taught = time.perf_counter()
             seen = await app.assistant.caption(Request(actor, chat, "", (photo,)))
             asked = Request(actor, chat, "What colour is Dot?")

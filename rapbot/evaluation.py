@@ -200,7 +200,7 @@ async def _caption(app: App, path: Path, counts: Counts) -> Reply:
 async def _one_photo(app: App, photo: LabelledPhoto, counts: Counts) -> None:
     """Caption the photo, then ask for every concept of the database whether it is in the photo."""
     reply = await _caption(app, photo.path, counts)
-    known = {concept.id: concept.name for concept in await app.assistant.concepts(ACTOR)}
+    known = {concept.id: concept.name for concept in await app.assistant.memory.concepts(ACTOR)}
     named = {known[concept_id] for concept_id in reply.named}
     counts.names.add(named, set(photo.concepts))
     record = app.conversations.answer(reply.answer_id or "", ACTOR.id)

@@ -46,21 +46,21 @@ async def teach_entry(assistant: Assistant, actor: Actor, chat: Chat, entry: Rap
     The pictures were cut out already, so each is taken whole.
     """
     first, *more = [await asyncio.to_thread(_photo, image) for image in entry.images]
-    taught = await assistant.remember(
+    taught = await assistant.teaching.remember(
         actor, chat, entry.name, entry.info, category=entry.category, photo=first, box=WHOLE
     )
     for photo in more:
-        await assistant.add_photo(actor, chat, entry.name, photo, box=WHOLE)
+        await assistant.teaching.add_photo(actor, chat, entry.name, photo, box=WHOLE)
     for image in entry.counterexamples:
         photo = await asyncio.to_thread(_photo, image)
-        await assistant.add_photo(actor, chat, entry.name, photo, box=WHOLE, role=Role.COUNTEREXAMPLE)
+        await assistant.teaching.add_photo(actor, chat, entry.name, photo, box=WHOLE, role=Role.COUNTEREXAMPLE)
     return Action.ALLOW_FACE in taught.actions
 
 
 async def export_database(assistant: Assistant, owner: str, to: Path) -> int:
     """Write everything `owner` taught to a folder, or a zip when `to` ends in .zip; returns how many concepts."""
     actor = Actor(owner)
-    entries = [await _entry(assistant, actor, concept) for concept in await assistant.concepts(actor)]
+    entries = [await _entry(assistant, actor, concept) for concept in await assistant.memory.concepts(actor)]
     write = write_rap_zip if to.suffix.lower() == ".zip" else write_rap_folder
     await asyncio.to_thread(write, to, entries)
     return len(entries)
@@ -81,7 +81,7 @@ async def export_zips(assistant: Assistant, actor: Actor) -> list[bytes]:
     for row in kept["photos"]:
         del row["jpeg"]  # lies in avatars/
     parts = [_Part()]
-    for concept in await assistant.concepts(actor):
+    for concept in await assistant.memory.concepts(actor):
         entry = await _entry(assistant, actor, concept)
         mine = [data for avatar in concept.avatars for data in keys.get(avatar.id, {}).items()]
         size = sum(map(len, (*entry.images, *entry.counterexamples, *dict(mine).values())))  # type: ignore[arg-type]
@@ -109,7 +109,7 @@ class _Part:
 async def _account(assistant: Assistant, actor: Actor) -> dict[str, Any]:
     return {
         "accounts": list(await assistant.accounts.all_of(actor.id)),
-        "faces": [{"name": name, "key": key} for name, key in await assistant.faces(actor)],
+        "faces": [{"name": name, "key": key} for name, key in await assistant.memory.faces(actor)],
         "dontrecognise": [{"group": group, "key": key} for group, key in await assistant.people.refused(actor)],
         "shared": [{"group": chat, "name": name, "as": shown} for chat, name, shown in await assistant.shared(actor)],
     }
@@ -125,7 +125,7 @@ def _json(value: Any) -> bytes:
 async def _entry(assistant: Assistant, actor: Actor, concept: Concept) -> RapEntry:
     pictures: dict[Role, list[bytes]] = {Role.AVATAR: [], Role.COUNTEREXAMPLE: []}
     for avatar in concept.avatars:
-        pictures[avatar.role].append(await assistant.picture(actor, avatar.id))
+        pictures[avatar.role].append(await assistant.memory.picture(actor, avatar.id))
     return RapEntry(
         concept.name,
         concept.category,

@@ -43,7 +43,7 @@ async def teach(app: App, actor: Actor, name: str) -> int:
 
 
 async def names(app: App, actor: Actor) -> list[str]:
-    return sorted(concept.name for concept in await app.assistant.concepts(actor))
+    return sorted(concept.name for concept in await app.assistant.memory.concepts(actor))
 
 
 async def code(app: App, actor: Actor) -> str:
@@ -60,11 +60,11 @@ async def test_separate_until_linked_then_one_memory(app: App) -> None:
     reply = await app.assistant.accounts.link(DISCORD, PRIVATE, (await code(app, TELEGRAM)).lower())
     assert "Telegram" in reply.text
     assert await names(app, TELEGRAM) == await names(app, DISCORD) == ["Bo", "Lala"]
-    assert await app.assistant.picture(DISCORD, photo) == b"\xff\xd8 Lala"
+    assert await app.assistant.memory.picture(DISCORD, photo) == b"\xff\xd8 Lala"
     await teach(app, DISCORD, "Cleo")
-    await app.assistant.edit(DISCORD, "Lala", info="She loves tuna.")
-    assert (await app.assistant.concept(TELEGRAM, "Lala")).info == "She loves tuna."
-    index = (await app.assistant._indexes.get(DISCORD.id)).visible
+    await app.assistant.teaching.edit(DISCORD, "Lala", info="She loves tuna.")
+    assert (await app.assistant.memory.concept(TELEGRAM, "Lala")).info == "She loves tuna."
+    index = (await app.assistant.memory.index(DISCORD)).visible
     assert len(index.rows) == 3
     assert len(index.index) > 3 * 64 * 4
 
@@ -80,7 +80,7 @@ async def test_unlinked_each_keeps_what_it_taught(app: App, who: Actor) -> None:
     assert await names(app, TELEGRAM) == ["Dora", "Lala"]
     assert await names(app, DISCORD) == ["Bo", "Cleo"]
     with pytest.raises(Gone):
-        await app.assistant.picture(TELEGRAM, photo)
+        await app.assistant.memory.picture(TELEGRAM, photo)
     with pytest.raises(ConceptError):
         await app.assistant.accounts.unlink(who)
 

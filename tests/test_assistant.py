@@ -109,7 +109,7 @@ async def test_a_correction_makes_a_counterexample_that_is_never_matched_again(o
     reply = await owner.says("", cat_elsewhere_jpeg())
     [sighting] = reply.sightings
     assert reply.answer_id is not None
-    await owner.app.assistant.wrong(owner.actor, reply.answer_id, sighting.region, None, was="Lala")
+    await owner.app.assistant.teaching.wrong(owner.actor, reply.answer_id, sighting.region, None, was="Lala")
     again = await owner.says("", cat_elsewhere_jpeg())
     assert all(s.region != sighting.region or s.box != sighting.box for s in again.sightings)
     undone = await owner.says("/undo")
@@ -121,8 +121,8 @@ async def test_a_correction_with_the_right_name_is_learned(owner: Person) -> Non
     await owner.says("/remember Mug A white coffee mug.", jpeg(coffee()))
     reply = await owner.says("", cat_elsewhere_jpeg())
     assert reply.answer_id is not None
-    await owner.app.assistant.wrong(owner.actor, reply.answer_id, 0, "Mug", was="Lala")
-    mug = await owner.app.assistant.concept(owner.actor, "mug")
+    await owner.app.assistant.teaching.wrong(owner.actor, reply.answer_id, 0, "Mug", was="Lala")
+    mug = await owner.app.assistant.memory.concept(owner.actor, "mug")
     assert len(mug.avatars) == 2
 
 
@@ -143,9 +143,9 @@ async def test_answers_of_others_are_not_explained(owner: Person) -> None:
 async def test_without_a_photo_it_asks_for_one_and_waits(ann: Person) -> None:
     asked = await ann.says("/remember Lala A ginger cat.")
     assert "photo" in asked.text
-    assert await ann.app.assistant.concepts(ann.actor) == ()
+    assert await ann.app.assistant.memory.concepts(ann.actor) == ()
     await ann.says("", cat_jpeg())
-    [lala] = await ann.app.assistant.concepts(ann.actor)
+    [lala] = await ann.app.assistant.memory.concepts(ann.actor)
     assert (lala.name, lala.category, lala.info) == ("Lala", "cat", "A ginger cat.")
 
 
@@ -193,7 +193,7 @@ async def test_bad_input_gets_one_clear_sentence_and_changes_nothing(owner: Pers
         await owner.says("", b"\xff\xd8" + bytes(21_000_000))
     with pytest.raises(TextError, match="Did you mean /forget"):
         await owner.says("/forgett Lala")
-    assert [concept.name for concept in await owner.app.assistant.concepts(owner.actor)] == ["Lala"]
+    assert [concept.name for concept in await owner.app.assistant.memory.concepts(owner.actor)] == ["Lala"]
 
 
 async def test_the_ninth_avatar_is_refused(owner: Person) -> None:
@@ -201,7 +201,7 @@ async def test_the_ninth_avatar_is_refused(owner: Person) -> None:
         await owner.says("/addphoto Lala", jpeg(cat().rotate(turn)))
     with pytest.raises(ConceptError, match="8"):
         await owner.says("/addphoto Lala", jpeg(cat().rotate(9)))
-    assert len((await owner.app.assistant.concept(owner.actor, "Lala")).avatars) == 8
+    assert len((await owner.app.assistant.memory.concept(owner.actor, "Lala")).avatars) == 8
 
 
 @pytest.mark.parametrize("name", ["Łatek", "小白", "Mr. Pickles", "🐶", "Bo", "May"])

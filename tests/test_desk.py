@@ -111,12 +111,12 @@ async def test_wrong_asks_for_the_part_and_the_name_then_learns_it(owner: Person
     done = await owner.presses(names, "Momo")
     assert "Momo" in done.text
     for name in ("Momo", "Lala"):  # one more picture, and one that it is not
-        assert len((await owner.app.assistant.concept(owner.actor, name)).avatars) == 2
+        assert len((await owner.app.assistant.memory.concept(owner.actor, name)).avatars) == 2
     assert "Lala" not in (await owner.says("", cat_elsewhere_jpeg())).text
     undone = await owner.presses(done, "Undo")
     assert "Momo" in undone.text
-    assert len((await owner.app.assistant.concept(owner.actor, "Momo")).avatars) == 1
-    assert len((await owner.app.assistant.concept(owner.actor, "Lala")).avatars) == 1
+    assert len((await owner.app.assistant.memory.concept(owner.actor, "Momo")).avatars) == 1
+    assert len((await owner.app.assistant.memory.concept(owner.actor, "Lala")).avatars) == 1
     assert "Lala" in (await owner.says("", cat_elsewhere_jpeg())).text
 
 
@@ -268,7 +268,7 @@ async def test_a_forged_button_is_refused_with_a_sentence(owner: Person, data: s
 
 async def test_a_line_break_ends_the_name(ann: Person) -> None:
     await ann.says("/remember Momo\nA ginger cat.\nShe sleeps a lot.", cat_jpeg())
-    concept = await ann.app.assistant.concept(ann.actor, "Momo")
+    concept = await ann.app.assistant.memory.concept(ann.actor, "Momo")
     assert (concept.name, concept.info) == ("Momo", "A ginger cat. She sleeps a lot.")
 
 

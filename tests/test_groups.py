@@ -217,4 +217,4 @@ async def test_an_album_tells_which_photo_cannot_be_read(lala: Member) -> None:
 async def test_an_album_teaches_one_concept(anna: Member) -> None:
     reply = await anna.whispers("/remember Lala A ginger cat.", cat_jpeg(), cat_elsewhere_jpeg())
     assert "2 photos" in reply.text
-    assert len((await anna.app.assistant.concept(anna.actor, "Lala")).avatars) == 2
+    assert len((await anna.app.assistant.memory.concept(anna.actor, "Lala")).avatars) == 2

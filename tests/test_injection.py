@@ -163,7 +163,7 @@ class House:
     queue: Listening
 
     async def names(self, person: str) -> list[str]:
-        return [concept.name for concept in await self.assistant.concepts(Actor(person))]
+        return [concept.name for concept in await self.assistant.memory.concepts(Actor(person))]
 
 
 @pytest_asyncio.fixture

@@ -258,7 +258,7 @@ async def test_what_was_begun_before_forgetme_is_not_kept_after_it(bot: Bot, mon
         encoded = EncodedAvatar(cat_jpeg(), key(1).tobytes(), ENCODER, Box(0, 0, 1, 1))
         return Answer("job", "", avatar=encoded)
 
-    monkeypatch.setattr(assistant._queue, "submit", looks)
+    monkeypatch.setattr(bot.app.queue, "submit", looks)
     with pytest.raises(ConceptError, match="deleted everything meanwhile"):
-        await assistant.remember(ANN, ME, "Zyx-late", "A dog.", photo=Photo(cat_jpeg()))
-    assert await assistant.concepts(ANN) == ()
+        await assistant.teaching.remember(ANN, ME, "Zyx-late", "A dog.", photo=Photo(cat_jpeg()))
+    assert await assistant.memory.concepts(ANN) == ()

@@ -161,18 +161,18 @@ async def test_who_does_not_agree_any_more_is_forgotten_by_face_only(eileen: Per
 async def test_a_wrong_name_is_taken_back_for_that_face(eileen: Person) -> None:
     shown = await eileen.says("", elsewhere())
     region = shown.sightings[0].region
-    await eileen.app.assistant.wrong(eileen.actor, str(shown.answer_id), region, None, was="Eileen")
+    await eileen.app.assistant.teaching.wrong(eileen.actor, str(shown.answer_id), region, None, was="Eileen")
     assert (await eileen.says("", elsewhere())).sightings == ()
     await eileen.says("/undo")
     again = await eileen.says("", elsewhere())
     assert [s.name for s in again.sightings] == ["Eileen"]
     region = again.sightings[0].region
-    await eileen.app.assistant.wrong(eileen.actor, str(again.answer_id), region, "Eileen")
-    assert len(await eileen.app.assistant.faces(eileen.actor)) == 2
+    await eileen.app.assistant.teaching.wrong(eileen.actor, str(again.answer_id), region, "Eileen")
+    assert len(await eileen.app.assistant.memory.faces(eileen.actor)) == 2
 
 
 async def test_forgetting_takes_the_face_along(eileen: Person) -> None:
-    concept = await eileen.app.assistant.concept(eileen.actor, "Eileen")
+    concept = await eileen.app.assistant.memory.concept(eileen.actor, "Eileen")
     await eileen.says("/forget Eileen")
     rows = sqlite3.connect(eileen.app.settings.database).execute(
         "SELECT count(*) FROM faces WHERE avatar_id = ?", (concept.avatars[0].id,)
@@ -298,7 +298,9 @@ async def test_in_an_album_the_clothes_of_who_was_recognised_tell_who_else_proba
     assert kept.scene.outfits == (), "what they wear goes with the answer"
     seen = await eileen.app.assistant.sightings(eileen.actor, str(album.parts[1].answer_id))
     assert [one.unsure for one in seen] == [True], "a wrong guess can be corrected"
-    await eileen.app.assistant.wrong(eileen.actor, str(album.parts[1].answer_id), guessed[0].region, None, was="Eileen")
+    await eileen.app.assistant.teaching.wrong(
+        eileen.actor, str(album.parts[1].answer_id), guessed[0].region, None, was="Eileen"
+    )
     assert "probably" not in (await eileen.says("", in_the_suit(), disguised())).text, "the face was ruled out"
 
 
@@ -360,7 +362,7 @@ async def test_what_is_kept_of_faces_is_exported_and_not_taken_over_by_an_import
 
     (tmp_path / "mine.zip").write_bytes(mine.files[0][1])
     await import_database(ben.app.assistant, ben.actor.id, tmp_path / "mine.zip", lambda entries, _: entries)
-    assert [concept.name for concept in await ben.app.assistant.concepts(ben.actor)] == ["Eileen"]
+    assert [concept.name for concept in await ben.app.assistant.memory.concepts(ben.actor)] == ["Eileen"]
     assert account_of(await ben.says("/mydata"))["faces"] == []
     assert (await ben.says("", elsewhere())).sightings == (), "whom another taught has to agree anew"
 
@@ -414,7 +416,9 @@ async def test_the_people_of_the_shared_data(app: App, ann: Person) -> None:
     cards = json.loads((folder / "database.json").read_text())["concept_dict"].values()
     for card in cards:
         photo = Photo((folder / card["image"]).read_bytes())
-        await app.assistant.remember(ann.actor, Chat("p"), card["name"], card["info"], category="person", photo=photo)
+        await app.assistant.teaching.remember(
+            ann.actor, Chat("p"), card["name"], card["info"], category="person", photo=photo
+        )
         await app.assistant.allow_face(ann.actor, card["name"])
     photos = [json.loads(line) for line in (folder / "photos.jsonl").read_text().splitlines()][::5]
     found = wrong = 0

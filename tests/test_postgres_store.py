@@ -348,7 +348,7 @@ async def test_the_program_keeps_its_memory_where_the_configuration_says(postgre
     settings = Settings(data_dir=tmp_path / "data", store=StoreSettings(url=postgres_url))
     async with running(settings, models=False) as app:
         await taught(app.store, lala(), "me")
-        assert [concept.name for concept in await app.assistant.concepts(Actor("me"))] == ["Lala"]
+        assert [concept.name for concept in await app.assistant.memory.concepts(Actor("me"))] == ["Lala"]
     assert not settings.database.exists()
     async with running(settings, models=False) as app:
         assert len((await everything(app.store)).concepts) == 1

@@ -167,13 +167,13 @@ async def taught(before: Settings, old_worker: Worker) -> Path:
             for name, picture in things.items():
                 called = name if person in ("Ann", "Dora") or name != "Lala" else "Tom"
                 small = picture.resize((240, 180 + 4 * number))
-                teach = house.assistant.remember(
+                teach = house.assistant.teaching.remember(
                     actor(person), private(person), called, category="thing", photo=Photo(jpeg(small)), box=WHOLE
                 )
                 await teach
                 for turn in (3, -3):
                     photo = Photo(jpeg(small.rotate(turn + number)))
-                    await house.assistant.add_photo(actor(person), private(person), called, photo, box=WHOLE)
+                    await house.assistant.teaching.add_photo(actor(person), private(person), called, photo, box=WHOLE)
         await house.assistant.share(actor("Ann"), GROUP, "Lala")
         await house.assistant.share(actor("Ben"), GROUP, "Mug")
         assert len(house.avatars()) == 60
@@ -240,10 +240,10 @@ async def test_old_keys_serve_until_the_new_ones_are_complete_and_are_then_gone(
 async def test_what_people_teach_and_take_back_meanwhile_stays_as_they_want_it(small: House) -> None:
     await small.steps_until(6)
     ann, chat = actor("Ann"), private("Ann")
-    await small.assistant.remember(ann, chat, "Kit", category="cat", photo=Photo(cat_jpeg()), box=WHOLE)
-    await small.assistant.undo(ann)
-    await small.assistant.forget(ann, "Lala")
-    await small.assistant.remember(ann, chat, "Nell", category="cat", photo=Photo(cat_jpeg()), box=WHOLE)
+    await small.assistant.teaching.remember(ann, chat, "Kit", category="cat", photo=Photo(cat_jpeg()), box=WHOLE)
+    await small.assistant.teaching.undo(ann)
+    await small.assistant.teaching.forget(ann, "Lala")
+    await small.assistant.teaching.remember(ann, chat, "Nell", category="cat", photo=Photo(cat_jpeg()), box=WHOLE)
     new = max(small.avatars())
     assert {encoder for encoder, avatar in small.stored() if avatar == new} == {SPEC.name, POCKET}
     assert await small.served("Ann") == POCKET
@@ -252,7 +252,7 @@ async def test_what_people_teach_and_take_back_meanwhile_stays_as_they_want_it(s
     assert "Lala" not in reply.text
     assert reply.answer_id is not None
     sighting = next(s for s in reply.sightings if s.name == "Nell")
-    await small.assistant.wrong(ann, reply.answer_id, sighting.region, None, was="Nell")
+    await small.assistant.teaching.wrong(ann, reply.answer_id, sighting.region, None, was="Nell")
     against = max(small.avatars())
     assert {encoder for encoder, avatar in small.stored() if avatar == against > new} == {SPEC.name, POCKET}
     await small.reencoding.run()
@@ -264,7 +264,7 @@ async def test_what_people_teach_and_take_back_meanwhile_stays_as_they_want_it(s
 
 
 async def test_who_starts_meanwhile_sees_and_is_seen_in_the_same_space(small: House) -> None:
-    await small.assistant.remember(
+    await small.assistant.teaching.remember(
         actor("Fay"), private("Fay"), "Nell", category="cat", photo=Photo(cat_jpeg()), box=WHOLE
     )
     await small.assistant.share(actor("Fay"), GROUP, "Nell")
@@ -277,13 +277,13 @@ async def test_who_starts_meanwhile_sees_and_is_seen_in_the_same_space(small: Ho
 
 
 async def test_what_is_deleted_while_it_is_encoded_stays_deleted(house: House) -> None:
-    lala = await house.assistant.concept(actor("Ann"), "Lala")
-    ben = {avatar.id for concept in await house.assistant.concepts(actor("Ben")) for avatar in concept.avatars}
+    lala = await house.assistant.memory.concept(actor("Ann"), "Lala")
+    ben = {avatar.id for concept in await house.assistant.memory.concepts(actor("Ben")) for avatar in concept.avatars}
 
     async def forget_and_erase(jobs: Sequence[Job]) -> None:
         if any(job.task is Task.KEYS for job in jobs):
             house.runner.meanwhile = None
-            await house.assistant.forget(actor("Ann"), "Lala")
+            await house.assistant.teaching.forget(actor("Ann"), "Lala")
             await house.assistant.erase(actor("Ben"))
 
     house.reencoding._count = 40  # Ann, Ben, Cem and some of Dora in one job

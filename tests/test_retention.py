@@ -61,7 +61,7 @@ def every_byte(app: App) -> bytes:
 
 
 async def known(app: App, person: str) -> list[str]:
-    return [concept.name for concept in await app.assistant.concepts(Actor(person))]
+    return [concept.name for concept in await app.assistant.memory.concepts(Actor(person))]
 
 
 async def test_on_telegram_a_warning_comes_first_in_their_language(app: App) -> None:

@@ -51,14 +51,14 @@ async def test_settings_of_a_group_hold_at_once(two: tuple[App, App]) -> None:
 async def test_linked_accounts_share_one_memory_at_once(two: tuple[App, App]) -> None:
     one, other = two
     await one.store.write(ANN.id, lala())
-    assert await other.assistant.concepts(ANN_ELSEWHERE) == ()
+    assert await other.assistant.memory.concepts(ANN_ELSEWHERE) == ()
     offer = await one.assistant.accounts.offer(ANN, Chat(ANN.id))
     code = next(word for word in offer.text.split() if word.count("-") == 1 and word.isupper())
     await other.assistant.accounts.link(ANN_ELSEWHERE, Chat(ANN_ELSEWHERE.id), code)
     for app in two:
-        assert [concept.name for concept in await app.assistant.concepts(ANN_ELSEWHERE)] == ["Lala"]
+        assert [concept.name for concept in await app.assistant.memory.concepts(ANN_ELSEWHERE)] == ["Lala"]
     await one.assistant.accounts.unlink(ANN)
-    assert await other.assistant.concepts(ANN_ELSEWHERE) == ()
+    assert await other.assistant.memory.concepts(ANN_ELSEWHERE) == ()
 
 
 async def test_what_is_shared_with_a_group_is_seen_and_gone_at_once(two: tuple[App, App]) -> None:
@@ -74,12 +74,12 @@ async def test_what_is_forgotten_leaves_the_memory_of_the_others_within_a_second
     one, other = two
     concept = (await one.store.write(ANN.id, lala())).concept
     assert concept is not None
-    assert await other.assistant.concepts(ANN)
+    assert await other.assistant.memory.concepts(ANN)
     spoken = other.conversations.context(GROUP.id, BEN.id)
     spoken.subjects, spoken.turns = (concept.id,), (Turn("Who is that?", "That is Lala."),)
-    await one.assistant.forget(ANN, "Lala")
+    await one.assistant.teaching.forget(ANN, "Lala")
     await soon(lambda: not spoken.turns and not spoken.subjects)
-    assert await other.assistant.concepts(ANN) == ()
+    assert await other.assistant.memory.concepts(ANN) == ()
 
 
 async def test_who_deletes_everything_is_forgotten_by_all_within_a_second(two: tuple[App, App]) -> None:
@@ -88,4 +88,4 @@ async def test_who_deletes_everything_is_forgotten_by_all_within_a_second(two: t
     other.conversations.context(ANN.id, ANN.id).draft = Draft("Rex")
     await one.assistant.erase(ANN)
     await soon(lambda: other.conversations.context(ANN.id, ANN.id).draft is None)
-    assert await other.assistant.concepts(ANN) == ()
+    assert await other.assistant.memory.concepts(ANN) == ()

@@ -187,7 +187,7 @@ async def _measure(
 async def _teach(app: App, thing: Thing, number: int) -> float:
     photo = Photo(thing.photo.read_bytes(), thing.photo.name)
     began = time.perf_counter()
-    await app.assistant.remember(
+    await app.assistant.teaching.remember(
         ACTOR, _CHAT, f"other{number}", category=thing.category or "thing", photo=photo, box=thing.box
     )
     return time.perf_counter() - began

@@ -47,7 +47,7 @@ class Forms:
         await self._edit(interaction, self._card(self._reception.people.of_interaction(interaction), number))
 
     async def _card(self, actor: Actor, number: str) -> Concept:
-        for concept in await self._reception.assistant.concepts(actor):
+        for concept in await self._reception.assistant.memory.concepts(actor):
             if str(concept.id) == number:
                 return concept
         raise ConceptError(_("I don't know that any more."))

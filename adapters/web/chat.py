@@ -132,7 +132,7 @@ class Chats:
             word, _, rest = request.text.partition(" ")
             if number and word.casefold() == "/remember":  # one concept from several photos at once
                 name, _ = split_name(rest.strip())
-                return await self._assistant.add_photo(
+                return await self._assistant.teaching.add_photo(
                     request.actor, request.chat, name, request.photos[0], listener=listener
                 )
             return await handle(self._assistant, request, listener)
@@ -151,7 +151,7 @@ class Chats:
         """The person who was just taught agrees to be recognised by their face."""
 
         async def work(listener: ProgressListener) -> Reply:
-            known = await self._assistant.concepts(self._actor)
+            known = await self._assistant.memory.concepts(self._actor)
             name = next((concept.name for concept in known if concept.id == concept_id), None)
             if name is None:
                 raise Gone("card")
@@ -163,7 +163,7 @@ class Chats:
 
     async def undo(self, tab: Tab) -> Reply:
         """Take back the last change; raises RapbotError. The conversation tells it."""
-        reply = await self._assistant.undo(self._actor)
+        reply = await self._assistant.teaching.undo(self._actor)
         tab.took_back()
         tab.say(reply)
         return reply

@@ -36,7 +36,7 @@ class Corrections:
         tab.correction = Correction(answer_id, called, token)
         # what was named comes first: that is most often what is wrong
         regions = sorted({*reply.regions, _WHOLE}, key=lambda region: (region not in called, region))
-        names = tuple(concept.name for concept in await self._assistant.concepts(self._actor))
+        names = tuple(concept.name for concept in await self._assistant.memory.concepts(self._actor))
         return Choices(tuple((_label(region, called.get(region)), region) for region in regions), (*names, NOBODY))
 
     async def save(self, tab: Tab, region: int | None, right: str | None) -> Reply:
@@ -50,7 +50,7 @@ class Corrections:
         name = None if right == NOBODY else right
         if name is None and was is None:
             raise ConceptError("I did not name that part, so there is nothing to take back. Choose who it is instead.")
-        reply = await self._assistant.wrong(self._actor, correction.answer_id, region, name, was=was)
+        reply = await self._assistant.teaching.wrong(self._actor, correction.answer_id, region, name, was=was)
         self.cancel(tab)
         return reply
 

@@ -32,7 +32,7 @@ class Gallery:
         self._actor = actor
 
     async def view(self, tab: Tab) -> View:
-        concepts = await self._assistant.concepts(self._actor)
+        concepts = await self._assistant.memory.concepts(self._actor)
         card = next((concept for concept in concepts if concept.id == tab.concept_id), None)
         if card is None:
             tab.concept_id = tab.shown = None
@@ -44,24 +44,24 @@ class Gallery:
     async def save(self, tab: Tab, name: str, category: str, info: str) -> str:
         concept = await self._open(tab)
         renamed = name if name.strip() != concept.name else None
-        await self._assistant.edit(self._actor, concept.name, new_name=renamed, category=category, info=info)
+        await self._assistant.teaching.edit(self._actor, concept.name, new_name=renamed, category=category, info=info)
         return "Saved. The next answer knows it."
 
     async def add_photos(self, tab: Tab, photos: Sequence[Photo]) -> str:
         concept = await self._open(tab)
         said = ""
         for photo in photos:
-            said = (await self._assistant.add_photo(self._actor, tab.chat, concept.name, photo)).text
+            said = (await self._assistant.teaching.add_photo(self._actor, tab.chat, concept.name, photo)).text
         return said
 
     async def drop_photo(self, tab: Tab, avatar_id: int) -> str:
         concept = await self._open(tab)
-        return (await self._assistant.remove_photo(self._actor, concept.name, avatar_id)).text
+        return (await self._assistant.teaching.remove_photo(self._actor, concept.name, avatar_id)).text
 
     async def forget(self, tab: Tab, concept_id: int) -> str:
         tab.concept_id = concept_id
         concept = await self._open(tab)
-        return (await self._assistant.forget(self._actor, concept.name)).text
+        return (await self._assistant.teaching.forget(self._actor, concept.name)).text
 
     async def stop_face(self, tab: Tab, concept_id: int) -> str:
         tab.concept_id = concept_id
@@ -69,17 +69,17 @@ class Gallery:
         return (await self._assistant.stop_face(self._actor, concept.name)).text
 
     async def _recognised(self, card: Concept) -> bool | None:
-        if await self._assistant.has_face(self._actor, card):
+        if await self._assistant.memory.has_face(self._actor, card):
             return True
         return False if self._assistant.people.recognised and is_person(card.category) else None
 
     async def teach(self, tab: Tab, photo: Photo | None, name: str, info: str) -> str:
         """The form below the tiles. Without a photo the assistant waits for one in the chat."""
-        reply = await self._assistant.remember(self._actor, tab.chat, name, info, photo=photo)
+        reply = await self._assistant.teaching.remember(self._actor, tab.chat, name, info, photo=photo)
         return reply.text
 
     async def _open(self, tab: Tab) -> Concept:
-        for concept in await self._assistant.concepts(self._actor):
+        for concept in await self._assistant.memory.concepts(self._actor):
             if concept.id == tab.concept_id:
                 return concept
         raise Gone("card")

@@ -144,7 +144,7 @@ def _picture_routes(app: Any, assistant: Assistant, actor: Actor, shelf: Picture
 
     async def of_concept(request: Request) -> Response:
         try:
-            return picture(await assistant.picture(actor, request.path_params["avatar"]))
+            return picture(await assistant.memory.picture(actor, request.path_params["avatar"]))
         except RapbotError:
             return picture(None)
 

@@ -61,7 +61,7 @@ async def app(settings: Settings) -> AsyncIterator[App]:
 
 async def test_the_whole_story_from_one_photo_to_a_question_without_any(app: App) -> None:
     assistant, heard = app.assistant, list[Progress]()
-    taught = await assistant.remember(
+    taught = await assistant.teaching.remember(
         ME, CHAT, "Minka", "A tabby. She loves tuna.", category="cat", photo=Photo(cat_jpeg())
     )
     assert "Minka" in taught.text
@@ -83,7 +83,7 @@ async def test_the_whole_story_from_one_photo_to_a_question_without_any(app: App
     other = await assistant.respond(Request(ME, CHAT, photos=(Photo(cat_elsewhere_jpeg()),)), None)
     assert other.text
 
-    await assistant.forget(ME, "Minka")
+    await assistant.teaching.forget(ME, "Minka")
     gone = await assistant.respond(Request(ME, CHAT, photos=(Photo(cat_jpeg() + b"again"),)), None)
     assert "Minka" not in gone.text
     assert gone.sightings == ()
@@ -92,7 +92,7 @@ async def test_the_whole_story_from_one_photo_to_a_question_without_any(app: App
 async def test_photos_of_several_people_share_a_batch(app: App) -> None:
     people = [Actor(f"local:{name}") for name in ("ann", "bob", "eve")]
     for number, person in enumerate(people):
-        await app.assistant.remember(
+        await app.assistant.teaching.remember(
             person, CHAT, f"Cat{number}", "A tabby.", category=f"kind{number}", photo=Photo(cat_jpeg())
         )
     replies = await asyncio.gather(
@@ -115,7 +115,9 @@ async def answers(app: App, questions: Sequence[str]) -> list[str]:
 async def test_a_lora_is_exchanged_without_a_restart_and_a_broken_one_changes_nothing(
     app: App, settings: Settings, tmp_path: Path, tiny_model: Callable[..., Path], caplog: pytest.LogCaptureFixture
 ) -> None:
-    await app.assistant.remember(ME, CHAT, "Mug", "A blue mug from Rome.", category="mug", photo=Photo(cat_jpeg()))
+    await app.assistant.teaching.remember(
+        ME, CHAT, "Mug", "A blue mug from Rome.", category="mug", photo=Photo(cat_jpeg())
+    )
     questions = [f"what about the Mug, number {number}?" for number in range(4)]
     await app.worker.ready()
     process, plain = app.worker.pid, await answers(app, questions)

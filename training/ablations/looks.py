@@ -160,7 +160,7 @@ async def _avatars(app: App, visible: VisibleConcepts) -> dict[int, bytes]:
     for row in visible.rows:
         if not row.counterexample:
             first.setdefault(row.concept_id, row.avatar_id)
-    return {concept: await app.assistant.picture(ACTOR, avatar) for concept, avatar in first.items()}
+    return {concept: await app.assistant.memory.picture(ACTOR, avatar) for concept, avatar in first.items()}
 
 
 def _some(things: Sequence[Any], limit: int | None) -> list[Any]:
