@@ -122,7 +122,7 @@ def clock_hops(told: list[Told]) -> None:
                 hops.stages[stage] = hops.stages.get(stage, 0.0) + seconds
         return answer
 
-    async def clocked_run(self: Worker, jobs: Sequence[Any], listeners: Any) -> Any:
+    async def clocked_run(self: Any, jobs: Sequence[Any], listeners: Any) -> Any:
         began = time.monotonic()
         results = await run(self, jobs, listeners)
         ended = time.monotonic()

@@ -23,7 +23,7 @@ from pebble import ProcessExpired, ProcessPool
 
 from rapbot.errors import InferenceError, RapbotError, WorkerDied
 from rapbot.inference.job import Answer, Job
-from rapbot.inference.retrying import BROKEN, DIED, error_of, frames, run_twice, too_late
+from rapbot.inference.retrying import BROKEN, DIED, Retrying, error_of, frames, too_late
 from rapbot.inference.serving import (
     Failure,
     NotWarm,
@@ -37,7 +37,7 @@ from rapbot.inference.serving import (
 )
 from rapbot.inference.specs import AdapterSpec
 from rapbot.logs import get_logger
-from rapbot.messages import Progress, ProgressListener, Stage
+from rapbot.messages import Stage
 
 log = get_logger("rapbot.worker")
 
@@ -51,7 +51,7 @@ class _TaskLost(Exception):
     """A process ended after it took a task and before it said so."""
 
 
-class Worker:
+class Worker(Retrying):
     """Fills the `Runner` seam of the queue. Use it with `async with`; the models load in the background."""
 
     def __init__(
@@ -63,31 +63,14 @@ class Worker:
         backoff_max: float = 30.0,
     ) -> None:
         """Deadlines and back-off in seconds."""
+        super().__init__(log)
         self._start = start
         self._start_deadline = start_deadline
         self._backoff_first = backoff_first
         self._backoff_max = backoff_max
         self._failures = 0
-        self._warm: Warm | None = None
-        self._warming = asyncio.Lock()
-        self._listeners: dict[str, ProgressListener] = {}
-        self._restarts = 0
         self._under_way = 0
         """What the process was asked and has not answered: its death is told by that."""
-
-    @property
-    def pid(self) -> int | None:
-        """Process id of the loaded worker; None while it starts."""
-        return self._warm.pid if self._warm else None
-
-    @property
-    def restarts(self) -> int:
-        return self._restarts
-
-    @property
-    def awake(self) -> bool:
-        """Whether the models are loaded; a process that died idle is missed within half a second."""
-        return self._warm is not None
 
     async def __aenter__(self) -> Worker:
         context = multiprocessing.get_context("spawn")  # a fork of a threaded process can hang
@@ -117,15 +100,6 @@ class Worker:
             initializer=initialise,
             initargs=(self._start, self._writer),
         )
-
-    async def run(self, jobs: Sequence[Job], listeners: dict[str, ProgressListener]) -> list[Answer | RapbotError]:
-        """One answer or error per job, in order; never raises for what a job or the process did."""
-        self._listeners.update(listeners)
-        try:
-            return await run_twice(self._attempt, jobs, log)
-        finally:
-            for job in jobs:
-                self._listeners.pop(job.id, None)
 
     async def ready(self) -> Warm:
         """Waits until the models are loaded. Raises WeightsError or another RapbotError when they cannot be."""
@@ -166,7 +140,7 @@ class Worker:
                 self._lost()
             lost = before is not None and self._warm is None
 
-    async def _attempt(self, jobs: Sequence[Job], _alone: bool) -> list[Answer | RapbotError]:
+    async def _attempt(self, jobs: Sequence[Job], *, alone: bool) -> list[Answer | RapbotError]:
         raw = await self._asked(run_batch, (list(jobs),), max(job.deadline for job in jobs))
         self._failures = 0
         return [error_of(item) if isinstance(item, Failure) else item for item in raw]
@@ -260,11 +234,6 @@ class Worker:
         generator = replace(self._start.profile.generator, adapters=tuple(adapters))
         profile = replace(self._start.profile, generator=generator)
         self._start = replace(self._start, profile=profile)  # a process started later loads them too
-
-    def _tell(self, job_ids: tuple[str, ...], stage: Stage, text: str = "") -> None:
-        for job_id in job_ids:
-            if listener := self._listeners.get(job_id):
-                listener(Progress(stage, text=text))
 
 
 def _lives(pid: int) -> bool:

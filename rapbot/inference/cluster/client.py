@@ -15,11 +15,11 @@ from rapbot.config import Settings
 from rapbot.errors import ConfigError, InferenceError, RapbotError, WorkerDied
 from rapbot.inference.cluster.joining import APP, ClusterError, connect
 from rapbot.inference.job import Answer, Job
-from rapbot.inference.retrying import BROKEN, DIED, error_of, frames, run_twice, too_late
+from rapbot.inference.retrying import BROKEN, DIED, Retrying, error_of, frames, too_late
 from rapbot.inference.serving import Failure, Warm, WorkerStart
 from rapbot.inference.specs import AdapterSpec
 from rapbot.logs import get_logger
-from rapbot.messages import Progress, ProgressListener, Stage
+from rapbot.messages import Stage
 
 log = get_logger("rapbot.cluster")
 
@@ -34,35 +34,17 @@ class _NotBegun(Exception):
     """The replica went before it took the batch: no job has lost a try."""
 
 
-class ClusterWorker:
+class ClusterWorker(Retrying):
     """Fills the `Runner` seam of the queue. Use it with `async with`; it joins the cluster in the background."""
 
     def __init__(self, settings: Settings, start: WorkerStart, app: str = APP) -> None:
         """`start`: what this configuration would load; the replicas of `app` should have loaded the same."""
+        super().__init__(log)
         self._app = app
         self._settings = settings
         self._start = start
-        self._warm: Warm | None = None
-        self._warming = asyncio.Lock()
-        self._listeners: dict[str, ProgressListener] = {}
         self._batches: dict[str, _Batch] = {}
         """By the id of each job that runs."""
-        self._restarts = 0
-
-    @property
-    def pid(self) -> int | None:
-        """Process id, on its own machine, of a replica that has answered; None while none is known."""
-        return self._warm.pid if self._warm else None
-
-    @property
-    def restarts(self) -> int:
-        """Replicas that were lost in the middle of a batch of ours."""
-        return self._restarts
-
-    @property
-    def awake(self) -> bool:
-        """Whether a replica is there, as far as is known."""
-        return self._warm is not None
 
     async def __aenter__(self) -> ClusterWorker:
         self._first_warm = asyncio.create_task(self._warm_quietly(), name="cluster-warm")
@@ -82,8 +64,7 @@ class ClusterWorker:
         """Waits until a replica answers. Raises ClusterError, or ConfigError where it has another encoder."""
         async with self._warming:
             if self._warm is None:
-                for job_id in list(self._listeners):
-                    self._tell((job_id,), Stage.STARTING, "")
+                self._tell(tuple(self._listeners), Stage.STARTING)
                 self._handle, told = await self._found()
                 warm, fingerprint = told
                 self._check(warm, fingerprint)
@@ -118,15 +99,6 @@ class ClusterWorker:
         if fingerprint != fingerprint_of(self._start):
             log.warning("cluster.differs", advice="versions or models are not those of this configuration")
 
-    async def run(self, jobs: Sequence[Job], listeners: dict[str, ProgressListener]) -> list[Answer | RapbotError]:
-        """One answer or error per job, in order; never raises for what a job or a replica did."""
-        self._listeners.update(listeners)
-        try:
-            return await run_twice(self._attempt, jobs, log)
-        finally:
-            for job in jobs:
-                self._listeners.pop(job.id, None)
-
     def stop(self, job_id: str) -> None:
         """Nobody waits for this job any more: once that holds for its whole batch, the model need not write it."""
         if batch := self._batches.get(job_id):
@@ -136,7 +108,7 @@ class ClusterWorker:
         """Raises ConfigError: one bot does not decide what runs in the cluster."""
         raise ConfigError("The models run in the cluster: rapbot cluster up brings it other LoRAs.")
 
-    async def _attempt(self, jobs: Sequence[Job], alone: bool) -> list[Answer | RapbotError]:
+    async def _attempt(self, jobs: Sequence[Job], *, alone: bool) -> list[Answer | RapbotError]:
         for _send in range(_SENDS):
             await self.ready()
             batch = _Batch(self._handle, jobs, alone, self._tell)
@@ -154,11 +126,6 @@ class ClusterWorker:
                 for job in jobs:
                     self._batches.pop(job.id, None)
         raise WorkerDied(DIED)
-
-    def _tell(self, job_ids: tuple[str, ...], stage: Stage, text: str) -> None:
-        for job_id in job_ids:
-            if listener := self._listeners.get(job_id):
-                listener(Progress(stage, text=text))
 
 
 class _Batch:
