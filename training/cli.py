@@ -26,7 +26,7 @@ cli = typer.Typer(
     help=(
         "Make the LoRA that rapbot serves: of the text-only model of profile [bold]pocket[/bold] on an ordinary "
         "processor, or of a model that sees (sources, annotate, rap-compose, rap).\n\n"
-        "rapbot-train pocket WORK            everything: compose, train, evaluate, publish (an hour on two cores)\n\n"
+        "rapbot-train pocket WORK            everything: compose, train, evaluate, publish (some 3 hours)\n\n"
         "The single steps, in order, each reads what the one before wrote into the folder WORK:\n\n"
         "rapbot-train compose WORK           train.jsonl and held.jsonl: invented cards, questions, captions\n\n"
         "rapbot-train train WORK             adapter/; killed or stopped, the same command goes on\n\n"
@@ -61,6 +61,8 @@ Questions = Annotated[Path | None, typer.Option("--questions", help="Other multi
 
 SAMPLES, HELD_SAMPLES = 14_000, 4_000
 CAPTION_SHARE = 0.16
+ROUNDS = ((SAMPLES, CAPTION_SHARE), (3_600, CAPTION_SHARE), (18_000, 0.3))
+"""Of the shipped adapter: samples and the share of captions of each, every round on the last one's adapter."""
 
 
 @cli.command()
@@ -177,7 +179,9 @@ def scaling(
 def pocket(
     work: Work,
     into: Annotated[Path | None, typer.Option(help="Where the adapter goes; else WORK/published.")] = None,
-    samples: Count = SAMPLES,
+    samples: Annotated[
+        int | None, typer.Option(min=20, help="One round of so many samples, instead of the three of the shipped one.")
+    ] = None,
     held: Held = HELD_SAMPLES,
     passes: Passes = 1,
     seed: Seed = 1,
@@ -185,12 +189,16 @@ def pocket(
     questions: Questions = None,
 ) -> None:
     """Everything from nothing: compose, train, evaluate, publish. What is done is not done again."""
-    if not (work / "train.jsonl").is_file():
-        compose(work, samples, held, seed)
-    if not (work / "adapter").is_dir():
-        train(work, passes, threads)
-    evaluate(work, questions, threads=threads)
-    publish(work, into or work / "published")
+    start: Path | None = None
+    for number, (count, captions) in enumerate(((samples, CAPTION_SHARE),) if samples else ROUNDS):
+        folder = work / f"round-{number + 1}"
+        if not (folder / "train.jsonl").is_file():
+            compose(folder, count, held, seed + number, captions)
+        if not (folder / "adapter").is_dir():
+            train(folder, passes, threads, start)
+        start = folder / "adapter"
+    evaluate(folder, questions, threads=threads)
+    publish(folder, into or work / "published")
 
 
 add_commands(cli)
