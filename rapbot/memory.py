@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
 from rapbot.concepts.concept import Concept
@@ -96,9 +97,15 @@ class Memory:
     async def erase(self, actor: Actor, accounts: tuple[str, ...]) -> None:
         """Delete everything that is kept about a person, whose `accounts` (ids as in `Actor.id`) share this memory."""
         known = await self.concepts(actor)
-        await self._store.write(actor.id, EraseOwner())
-        if (update := handling()) is not None:
-            await update.inbox.forget(accounts, update.arrived)
+        try:
+            await self._store.write(actor.id, EraseOwner())
+            if (update := handling()) is not None:
+                await update.inbox.forget(accounts, update.arrived)
+        finally:  # also when this task is cancelled after the store has committed
+            self._forget_person(accounts, known)
+
+    def _forget_person(self, accounts: tuple[str, ...], known: Sequence[Concept]) -> None:
+        """What is held in memory; a photo of theirs that is looked at right now is not kept (`erasures`)."""
         for account in accounts:
             self._erased[account] = self._erased.pop(account, 0) + 1
             self._indexes.drop(account)

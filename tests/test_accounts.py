@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import cast
 
 import pytest
 import pytest_asyncio
@@ -15,6 +17,7 @@ from rapbot.concepts.kept import MEMORY
 from rapbot.concepts.store import Remember
 from rapbot.config import Settings, StoreSettings
 from rapbot.errors import ConceptError, Gone
+from rapbot.inbox import Arrived, Handling, Inbox, handled
 from rapbot.inference.profiles import encoder_name
 from rapbot.messages import WHOLE, Actor, Chat, ChatKind
 from tests.concept_samples import key
@@ -164,6 +167,23 @@ async def test_erasing_a_linked_person_erases_all_of_them(app: App) -> None:
     for trace in (b"Lala", b"telegram:1", b"discord:2"):
         assert trace not in data
     assert b"Cleo" in data
+
+
+class _EndsHere:
+    """An inbox at which the task is cancelled: the store has committed."""
+
+    async def forget(self, people: Sequence[str], but: Arrived) -> None:
+        raise asyncio.CancelledError
+
+
+async def test_an_erasure_that_is_cancelled_after_its_commit_leaves_nothing_in_memory(app: App) -> None:
+    await teach(app, TELEGRAM, "Lala")
+    before = app.assistant.memory.erasures(TELEGRAM)
+    arrived = Arrived(platform="telegram:9", key="1", question="5:1", person="1", update="{}", expires_at=2e9)
+    with handled(Handling(cast("Inbox", _EndsHere()), arrived)), pytest.raises(asyncio.CancelledError):
+        await app.assistant.erase(TELEGRAM)
+    assert app.assistant.memory.erasures(TELEGRAM) == before + 1  # a photo that is being taught is not kept
+    assert await names(app, TELEGRAM) == []
 
 
 async def test_what_one_account_shared_the_other_may_take_back(app: App) -> None:
