@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -291,6 +292,19 @@ async def test_a_failed_copy_leaves_nothing_behind(path: Path, monkeypatch: pyte
     assert list((path.parent / "backups").iterdir()) == []
     with pytest.raises(StoreError, match="cannot write"):
         back_up(path, path / "in" / "a" / "file.sqlite3")
+
+
+async def test_a_copy_that_a_killed_program_left_goes_with_the_next_backup(path: Path) -> None:
+    async with SqliteConceptStore.open(path, ENCODER):
+        pass
+    folder = path.parent / "backups"
+    folder.mkdir(exist_ok=True)
+    left, at_work = folder / "rapbot-old.sqlite3.part", folder / "rapbot-now.sqlite3.part"
+    for part in (left, at_work):
+        part.write_bytes(b"Lala")
+    os.utime(left, (time.time() - 7200,) * 2)
+    made = back_up(path, folder).path
+    assert sorted(folder.iterdir()) == sorted([made, at_work])
 
 
 def test_there_is_nothing_to_back_up_before_anything_was_taught(path: Path) -> None:

@@ -20,6 +20,8 @@ Progress = Callable[[int, int], None]
 """Told (pages copied, pages in all)."""
 
 _COUNTED = ("owners", "concepts", "avatars", "photos", "keys")
+_ABANDONED_S = 3600.0
+"""A copy at work writes all the time."""
 _PAGES = 2000
 """Copied between two tellings of the progress: 8 to 16 MB."""
 
@@ -208,6 +210,7 @@ def _written_whole(file: Path) -> Iterator[Path]:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         part.unlink(missing_ok=True)
+        _remove_abandoned(file.parent)
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         yield part
         with part.open("rb+") as written:
@@ -219,6 +222,14 @@ def _written_whole(file: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """What a killed program left: a copy of the memory under a name that nobody would look for."""
+    for part in folder.glob("*.sqlite3.part"):
+        with suppress(OSError):
+            if time.time() - part.stat().st_mtime > _ABANDONED_S:
+                part.unlink()
 
 
 def _sync_folder(folder: Path) -> None:
