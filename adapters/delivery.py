@@ -63,15 +63,9 @@ class Turns(Generic[Sent]):
         Returns what was sent; None when there was nothing to say or the question was deleted meanwhile. Who asks too
         much is told so instead, then nothing; what an earlier run of the program left is not counted.
         """
-        update = handling()
-        if asker is not None and not (update is not None and update.again):
-            match self.rates.admit(asker):
-                case Verdict.SILENCE:
-                    tell(Shed(Reason.RATE))
-                    return None
-                case Verdict.TOO_MUCH:
-                    tell(Shed(Reason.RATE))
-                    work = _too_much
+        admitted = self._admitted(asker, work)
+        if admitted is None:
+            return None
         turn = self._turns.setdefault(key, _Turn())
         self._turns.move_to_end(key)
         while len(self._turns) > self.kept:
@@ -82,7 +76,7 @@ class Turns(Generic[Sent]):
             await asyncio.wait([earlier])
             if turn.task is earlier:
                 turn.task = None
-        task = asyncio.create_task(self._run(key, turn.standing, channel, work, language), name="turn")
+        task = asyncio.create_task(self._run(key, turn.standing, channel, admitted, language), name="turn")
         turn.task = task
         try:
             await asyncio.wait([task])
@@ -97,6 +91,17 @@ class Turns(Generic[Sent]):
         if not task.cancelled() and (error := task.exception()) is not None:
             raise error
         return turn.standing.sent
+
+    def _admitted(self, asker: Asker | None, work: Work) -> Work | None:
+        """The work; a sentence in its place for who asks too much; None for who was told that already."""
+        update = handling()
+        if asker is None or (update is not None and update.again):
+            return work
+        verdict = self.rates.admit(asker)
+        if verdict is Verdict.WELCOME:
+            return work
+        tell(Shed(Reason.RATE))
+        return _too_much if verdict is Verdict.TOO_MUCH else None
 
     def knows(self, key: str) -> bool:
         """Whether this question was answered or is being answered."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rapbot.answering import Answering
 from rapbot.avatars import Avatars, kind_seen, with_face
 from rapbot.concepts.category import guess_category, is_person
-from rapbot.concepts.concept import ConceptLimits, Role, clean_name, clean_text, fold_name
+from rapbot.concepts.concept import ConceptLimits, NewAvatar, Role, clean_name, clean_text, fold_name
 from rapbot.concepts.index import OwnerIndex
 from rapbot.concepts.store import AddAvatar, Edit, Forget, Remember, RemoveAvatar
 from rapbot.config import Settings
@@ -82,12 +82,18 @@ class Teaching:
         )
         context.draft = None
         context.subjects = (changed.id,) if changed else ()
-        text = _taught_sentence(name, category, info)
+        return self._taught(name, category, info, avatar, context.subjects)
+
+    def _taught(self, name: str, category: str, info: str, avatar: NewAvatar, subjects: tuple[int, ...]) -> Reply:
+        text = _("I will know {name} ({category}) from now on. Send me a photo, or ask me about {name}.")
+        if info:
+            text = _("I will know {name} ({category}) from now on: {info}. Send me a photo, or ask me about {name}.")
+        text = text.format(name=name, category=category, info=info.rstrip("."))
         actions: tuple[Action, ...] = (Action.EDIT, Action.UNDO)
         if self._people.recognised and is_person(category):
             text = f"{text}\n{asks_to_agree(name)}"
             actions = (Action.ALLOW_FACE, *actions)
-        return Reply(text, avatar.jpeg, actions=actions, named=context.subjects)
+        return Reply(text, avatar.jpeg, actions=actions, named=subjects)
 
     async def add_photo(
         self,
@@ -254,10 +260,3 @@ def _refuse_known_name(index: OwnerIndex, name: str) -> None:
     for card in index.collection.cards:
         if fold_name(card.name) == fold_name(name):
             raise NameTaken(card.name)
-
-
-def _taught_sentence(name: str, category: str, info: str) -> str:
-    text = _("I will know {name} ({category}) from now on. Send me a photo, or ask me about {name}.")
-    if info:
-        text = _("I will know {name} ({category}) from now on: {info}. Send me a photo, or ask me about {name}.")
-    return text.format(name=name, category=category, info=info.rstrip("."))
