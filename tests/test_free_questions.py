@@ -1,0 +1,31 @@
+"""Questions that nobody tuned anything on, answered by the model as it is shipped."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from benchmarks.free_questions import SHIPPED, answer, questions
+from rapbot.inference.generators import TextGenerator
+from rapbot.inference.weights import LANGUAGE, ensure
+
+
+@pytest.fixture(scope="module")
+def found(weights: Path) -> Counter[str]:
+    """A half of the last set, so that it takes seconds."""
+    generator = TextGenerator.load(ensure(LANGUAGE, weights), 1, SHIPPED)
+    return Counter(one.found(answer(generator, one)) for one in list(questions([4]))[::2])
+
+
+def test_most_are_answered(found: Counter[str]) -> None:
+    assert found["answered"] >= 9 * found["not answered"]
+
+
+def test_what_the_card_does_not_tell_is_mostly_left_open(found: Counter[str]) -> None:
+    assert found["silent"] >= 2 * found["not silent"]
+
+
+def test_yes_and_no_are_hardly_ever_false(found: Counter[str]) -> None:
+    assert found["right"] >= 6 * found["wrong"]
