@@ -265,6 +265,20 @@ def test_a_model_that_says_yes_is_not_believed_over_a_card_that_refuses(clause: 
     assert write(Judging(clause, verdict=1), asked).text == said
 
 
+@pytest.mark.parametrize(
+    ("info", "said"),
+    [
+        ("She cannot eat beef.", "Yes, <Rita> cannot eat beef."),
+        ("She is allergic to beef.", "Yes, <Rita> is allergic to beef."),
+        ("She is not allergic to beef.", "No, <Rita> is not allergic to beef."),
+    ],
+)
+def test_what_somebody_is_allergic_to_is_what_they_cannot_eat(info: str, said: str) -> None:
+    rita = RITA._replace(info=info)
+    asked = job(Task.QUESTION, "Is Rita allergic to beef?", rita, cards=(rita,))
+    assert write(Judging(""), asked).text == said
+
+
 def test_a_word_of_the_topic_that_the_card_does_not_have_is_no_yes() -> None:
     asked = job(Task.QUESTION, "Does Rita sleep in the bed?", RITA, cards=(RITA,))
     assert write(Judging("X sleeps under the piano.", verdict=2), asked).text == "No, <Rita> sleeps under the piano."

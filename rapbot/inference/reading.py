@@ -56,11 +56,11 @@ _NEGATION = re.compile(r"\b(?:not|no|never|cannot|neither|nor|without|\w+n't|hat
 
 
 _REFUSAL = re.compile(
-    rf"{_NEGATION.pattern}|\b(?:allerg\w+|avoid\w*|forbid\w*|intolerant|poison\w*|refus\w+"
-    r"|broken|broke|missing|lost|stopped|gave up)\b",
+    r"\b(?:allerg\w+|avoid\w*|forbid\w*|intolerant|poison\w*|refus\w+|broken|broke|missing|lost|stopped|gave up)\b",
     re.IGNORECASE,
 )
 """Words after which Yes to a question without any of them would be false, or dangerous."""
+_ALLERGIC = re.compile(r"\b(?:allerg\w+|intolerant)\b", re.IGNORECASE)
 _MAY = re.compile(r"(?:can|may|could|should|is it (?:ok|okay|all right|safe|allowed))\b", re.IGNORECASE)
 
 
@@ -116,7 +116,8 @@ def decided(question: str, card: Card, statement: str) -> Verdict:
 def refusal(question: str, statement: str) -> Verdict | None:
     """NO or TOLD where `statement` denies or forbids something and `question` does not, None else: to "Can she have
     penicillin?" the sentence "She is allergic to penicillin." must never begin with Yes."""
-    if not _REFUSAL.search(_without_names(statement)) or _REFUSAL.search(question):
+    told = _without_names(statement)
+    if not (_NEGATION.search(told) or _REFUSAL.search(told)) or _NEGATION.search(question) or _REFUSAL.search(question):
         return None
     return Verdict.NO if _MAY.match(question.strip()) else Verdict.TOLD
 
@@ -167,6 +168,8 @@ def _yes_or_no(question: str, wanted: set[str], topics: Sequence[Topic], stateme
     if missing:
         return Verdict.TOLD
     negative = bool(_NEGATION.search(statement)) != bool(_NEGATION.search(question))
+    if _ALLERGIC.search(question) and not _ALLERGIC.search(statement):  # "Is she allergic to beef?", "cannot eat beef"
+        negative = not negative
     return Verdict.NO if negative else refusal(question, statement) or Verdict.YES
 
 
