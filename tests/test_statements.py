@@ -41,6 +41,8 @@ SPOT = Card(1, "Spot", "dog", "")
         ("Boston Dynamics dog.", ["<Spot> is a Boston Dynamics dog."]),
         ("Old Leeds dog.", ["<Spot> is an old Leeds dog."]),
         ("Registered in Leeds / Married to Bella", ["<Spot> is registered in Leeds / Married to Bella."]),
+        ("Believe it or not, he can swim.", ["<Spot> can swim."]),
+        ("Fun fact: Spot has two beds. Also, loves tea.", ["<Spot> has two beds.", "<Spot> loves tea."]),
         ("Related to Bella. Hatched in May.", ["<Spot> is related to Bella.", "<Spot> hatched in May."]),
     ],
 )

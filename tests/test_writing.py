@@ -194,6 +194,7 @@ def test_a_question_about_two_is_answered_for_both(generator: TextGenerator) -> 
         ("What does she love?", (), "<Lala> loves cheese."),
         ("Is this Lala?", (LALA,), "Yes, <Lala> is in this photo, on the left."),
         ("Is it Lala?", (LALA,), "Yes, <Lala> is in this photo, on the left."),
+        ("Is there anything that Lala is afraid of?", (LALA,), "Yes, <Lala> is afraid of thunder."),
         ("Is it afraid of thunder?", (LALA,), "Yes, <Lala> is afraid of thunder."),  # the card, not the photo
         ("What is Lala wearing?", (LALA,), "I can't tell that from the photo, and the card of <Lala> does not say."),
     ],

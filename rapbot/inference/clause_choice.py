@@ -22,9 +22,9 @@ from rapbot.inference.wording import mark
 
 NAMELESS = "X"
 """Stands for the concept: names in ten scripts cost tokens and tell nothing, or the wrong thing ("Candy")."""
-_BELIEVED = 0.0
+_BELIEVED = -0.5
 """Log-odds that a clause tells it, from which on it is said. This and the next were chosen on composed cards of the
-training half, with other seeds, and on three sets of questions of our own; both may be twice as much or half."""
+training half, with other seeds, and on three sets of questions of our own; half a unit either way changes little."""
 _SURE = 2.0
 """Log-odds, either way, from which on the model overrules what the words of the card answer (reading.py)."""
 _BARE_AGE = re.compile(r"(?<=^X )((?:is|was|turned) \d{1,3})(?=[.!]?$)")

@@ -19,6 +19,8 @@ _IS_IT = re.compile(r"^(?:and )?(?:is|are|can you see|do you see)\b", re.I)
 _IS_THIS = re.compile(r"^(?:and )?(?:is|are) (?:this|that|these|those)\b", re.I)
 _IS_IT_NAMED = re.compile(r"^(?:and )?(?:is|are) (?:it|they)\b", re.I)
 _IN_PHOTO = re.compile(r"\b(?:photo|picture|pic|image|here|see|there)\b", re.I)
+_THERE_IS = re.compile(r"^(?:and )?(?:is|are) there\b", re.I)
+"""No place: "Is there a rule for washing it?"."""
 _WHAT = re.compile(r"^(?:what|who)(?:'s| is| are| do you see| can you see| does| all)?\b", re.I)
 _ELSE = re.compile(r"\b(?:next to|beside|near|behind|around|else|background|in front of)\b", re.I)
 
@@ -44,7 +46,7 @@ def answer_from_scene(job: Job, scene: Scene, asked: Sequence[Card]) -> str:
             return found(scene.sightings, scene.strangers)
     if asked and _WHERE.match(text) and len(text.split()) <= 4 + 2 * len(asked):
         return " ".join(located(card, _sighting(scene, card)) for card in asked)
-    if asked and _IS_IT.match(text) and (_IN_PHOTO.search(text) or _is_this(text, asked)):
+    if asked and _IS_IT.match(text) and (_IN_PHOTO.search(_THERE_IS.sub("", text)) or _is_this(text, asked)):
         return " ".join(recognised(card, _sighting(scene, card)) for card in asked)
     if _WHAT.match(text) and _ELSE.search(text):
         return _what_else(scene, job.concepts.cards)

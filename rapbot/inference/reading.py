@@ -52,7 +52,11 @@ _STOP = words(
     " photo picture image anything someone anyone kind sort type called name named one it's get got give gave ever"
     " he's she's every only very too also just"
 )
-_NEGATION = re.compile(r"\b(?:not|no|never|cannot|neither|nor|without|\w+n't|hates?|dislikes?)\b", re.I)
+_NEGATION = re.compile(
+    r"\b(?:(?<!or )not(?! only\b)|no(?! (?:doubt|wonder|matter)\b)|never|cannot|neither|nor|without|\w+n't"
+    r"|hates?|dislikes?)\b",
+    re.I,
+)
 
 
 _REFUSAL = re.compile(

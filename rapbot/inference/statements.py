@@ -13,6 +13,12 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'(]?[A-Z0-9])|\s*[;\n•]\s*|(?<
 _ANY_SENTENCE_END = re.compile(r"(?<=[^\W\d_]{2}[.!?])\s+|\s*[;\n•]\s*|(?<!\d)\s+[-–—]\s+")
 """Of who writes everything small."""
 _BULLET = re.compile(r"^[/|•*–—-]+\s+")
+_REMARK = re.compile(
+    r"^(?:believe it or not|by the way|btw|actually|also|of course|to be honest|honestly|fun fact|note|p\.?s\.?)"
+    r"\s*[,:]\s+(?=\S)",
+    re.IGNORECASE,
+)
+"""What people say before they tell something."""
 ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|No|e\.g|i\.e|approx|ca)\.$")
 _SPLIT = re.compile(
     r",?\s+(?:and|but)\s+(?:(?:she|he|it|then)\s+)?(?=(?:(?:also|never|always|often|only|usually|now|sometimes|rarely)\s+)?([a-z']+)\b)"
@@ -108,7 +114,7 @@ def _sentences(info: str) -> list[str]:
 
 def _about(text: str, card: Card) -> str:
     """`text` with <Name> as its subject."""
-    text = addressed(text, card.owner_name)
+    text = _REMARK.sub("", addressed(text, card.owner_name))
     name = mark(card.name)
     if told := _subject(text, card):
         return told
