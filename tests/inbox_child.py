@@ -23,6 +23,7 @@ from pydantic import SecretStr
 
 from rapbot.app import serve
 from rapbot.config import DiscordSettings, Settings, TelegramSettings, WorkerSettings
+from tests.polling import until
 
 
 class Child:
@@ -76,13 +77,11 @@ async def arrived(folder: Path, count: int) -> None:
 async def _until(file: Path, query: str, count: int) -> None:
     """The files are another program's: there is nothing to wait on but what they hold."""
 
-    def rows() -> int:
+    def enough() -> bool:
         with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as db:
-            return len(db.execute(query).fetchall())
+            return len(db.execute(query).fetchall()) >= count
 
-    async with asyncio.timeout(90):
-        while await asyncio.to_thread(rows) < count:
-            pass
+    await until(lambda: asyncio.to_thread(enough), 90)
 
 
 @asynccontextmanager

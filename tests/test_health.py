@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import aiohttp
@@ -15,6 +14,7 @@ from rapbot.config import MetricsSettings, Settings
 from rapbot.errors import ConfigError, WeightsError
 from rapbot.health import Parts, answering
 from rapbot.metrics import Metrics
+from tests.polling import until
 from tests.postgres import PostgresServer
 
 
@@ -73,9 +73,11 @@ async def test_a_database_server_that_went_away_is_told_until_it_is_back(
         postgres_server.crash()
         assert await parts.troubles() == {"database": "not reached"}
         postgres_server.start()
-        async with asyncio.timeout(60):
-            while await parts.troubles():
-                pass
+
+        async def well() -> bool:
+            return not await parts.troubles()
+
+        await until(well, 60)
 
 
 async def test_each_part_that_is_away_is_named_and_the_worker_is_woken(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ The bots run against the stand-ins of their platforms, without models: nobody se
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,6 +24,7 @@ from tests.discord_house import serving
 from tests.peers.discord import DiscordPeer
 from tests.peers.telegram import TelegramPeer
 from tests.pictures import cat_jpeg
+from tests.polling import until
 from tests.telegram_visitor import answer, bot, words
 
 DAYS, WARNED = 60, 14
@@ -206,9 +206,11 @@ async def share(app: App, person: str, group: str) -> None:
 async def only(app: App, platform: str, *groups: int) -> None:
     """Waits until nothing is known of any other group."""
     wanted = tuple(sorted(f"{platform}:{group}" for group in groups))
-    async with asyncio.timeout(20):
-        while await app.store.places.known_chats(platform) != wanted:
-            pass
+
+    async def as_wanted() -> bool:
+        return await app.store.places.known_chats(platform) == wanted
+
+    await until(as_wanted)
 
 
 async def test_telegram_groups_that_threw_the_bot_out_while_it_was_off_are_forgotten(tmp_path: Path) -> None:

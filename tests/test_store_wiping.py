@@ -21,6 +21,7 @@ from rapbot.concepts.sqlite_inbox import SqliteInbox
 from rapbot.concepts.store import Forget
 from rapbot.inbox import Arrived
 from tests.concept_samples import ENCODER, everything, lala, taught
+from tests.polling import until
 
 REPOSITORY = Path(__file__).parent.parent
 MARKER = b"Marker-Lala"
@@ -38,9 +39,7 @@ def found(path: Path) -> bool:
 
 
 async def wiped(path: Path) -> None:
-    async with asyncio.timeout(20):
-        while await asyncio.to_thread(found, path):
-            pass
+    await until(lambda: asyncio.to_thread(lambda: not found(path)))
 
 
 async def before(store: SqliteConceptStore, step: str, do: Callable[[], object]) -> None:

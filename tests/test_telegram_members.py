@@ -7,6 +7,7 @@ import pytest
 from rapbot.app import App
 from tests.peers.telegram import Chat, Person, TelegramPeer
 from tests.pictures import cat_jpeg
+from tests.polling import until
 from tests.telegram_visitor import answer, bot, core, say, teach, words
 from tests.telegram_visitor import app as app
 from tests.telegram_visitor import peer as peer
@@ -131,6 +132,7 @@ async def test_a_group_that_becomes_a_supergroup_keeps_its_shares(app: App, peer
     async with bot(app, peer):
         await share(peer, group, ann, "Lala", "A ginger tabby cat.")
         new = peer.migrate(group)
+        await until(lambda: app.assistant.groups.sharers(core(new)))  # what is asked meanwhile may find nothing yet
         assert "Ann's Lala" in words(await say(peer, new, ben, "/find", cat_jpeg()))
     assert await app.assistant.groups.sharers(core(group)) == ()
 
