@@ -75,7 +75,7 @@ def of_split(items: Sequence[Saying], split: str) -> list[Saying]:
 def facts() -> tuple[Fact, ...]:
     found: dict[str, Fact] = {}
     at = ""
-    for line in (*_lines("facts.txt"), *_lines("asking.txt")):
+    for line in (*_lines("facts.txt"), *_lines("asking.txt"), *_lines("wordings.txt")):
         sign, rest = line[0], line[1:].strip()
         if sign == "@":
             at, *described = rest.split()
