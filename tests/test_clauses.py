@@ -71,9 +71,10 @@ def test_part_of_a_sentence_keeps_what_belongs_to_its_verb() -> None:
     card = Card(1, "quilt", "quilt", info)
     statement = "<quilt> is a patchwork quilt sewn by your aunt from old uniforms, won a prize and smells of smoke."
     whole = "<quilt> is a patchwork quilt sewn by your aunt from old uniforms."
-    assert clause_around(statement, card, ["<quilt> is from old uniforms."]) == whole
-    assert clause_around(statement, card, ["<quilt> snores.", "<quilt> won a prize."]) == "<quilt> won a prize."
-    assert clause_around(statement, card, ["<quilt> snores."]) == statement
+    from_what, prize = "<quilt> is from old uniforms.", "<quilt> won a prize."
+    assert clause_around(statement, card, [from_what]) == (whole, from_what)
+    assert clause_around(statement, card, ["<quilt> snores.", prize]) == (prize, prize)
+    assert clause_around(statement, card, ["<quilt> snores."]) == (statement, None)
 
 
 @pytest.mark.parametrize(

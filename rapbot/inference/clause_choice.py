@@ -73,8 +73,8 @@ def read_by_model(generator: Generator, question: str, card: Card, reading: Read
         return Reading(card, Verdict.UNKNOWN, "", 0.0)
     best, said = judged[0], judged[0].clause
     if by_its_words and told < _SURE:
-        said = clause_around(reading.statement, card, [one.clause for one in judged])
-        best = next((one for one in judged if one.clause in said), best)
+        said, chosen = clause_around(reading.statement, card, [one.clause for one in judged])
+        best = next((one for one in judged if one.clause == chosen), best)
     return Reading(card, _verdict(question, card, best), said, best.told)
 
 

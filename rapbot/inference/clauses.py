@@ -56,15 +56,15 @@ def clauses(card: Card) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*found, *filter(None, [kind_statement(card)])]))
 
 
-def clause_around(statement: str, card: Card, chosen: Sequence[str]) -> str:
-    """The shortest part of one of the card's statements that has a verb and the first of `chosen` that is in it:
-    "is a quilt sewn from old uniforms" stays whole. The statement itself where none is."""
+def clause_around(statement: str, card: Card, chosen: Sequence[str]) -> tuple[str, str | None]:
+    """The shortest part of one of the card's statements that has a verb and the first of `chosen` that is in it, and
+    which that is: "is a quilt sewn from old uniforms" stays whole. The statement itself and None where none is."""
     parts = {part: tuple(_pieces(part, card)) for part in _pieces(statement, card, attributes=False)}
     for clause in chosen:
         for part, said in parts.items():
             if clause in said:
-                return part
-    return statement
+                return part, clause
+    return statement, None
 
 
 def _pieces(statement: str, card: Card, *, attributes: bool = True) -> Iterator[str]:
