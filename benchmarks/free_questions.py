@@ -17,14 +17,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rapbot.inference.generators import TextGenerator
+from rapbot.inference.generators import SHIPPED, TextGenerator
 from rapbot.inference.job import Card, Job, Task, VisibleConcepts
 from rapbot.inference.seams import Generator
 from rapbot.inference.weights import LANGUAGE, ensure
 from rapbot.inference.writing import Material, write_answers
 
 FILE = Path(__file__).parent.parent / "tests" / "data" / "free_questions.jsonl"
-SHIPPED = Path(__file__).parent.parent / "rapbot" / "inference" / "adapters" / "pocket"
 SETS = (1, 2, 3, 4)
 
 
@@ -39,13 +38,12 @@ class Question:
 
     def found(self, answer: str) -> str:
         """What became of it: "answered" or "not answered", "silent" or "not silent", "right", "wrong" or "open"."""
-        silent = answer.endswith("does not say.")
         if self.verdict:
             began = next((word for word in ("yes", "no") if answer.casefold().startswith(f"{word},")), "")
             return "open" if not began else "right" if began == self.verdict else "wrong"
         if self.says:
             return "answered" if self.says.casefold() in answer.casefold() else "not answered"
-        return "silent" if silent else "not silent"
+        return "silent" if answer.endswith("does not say.") else "not silent"
 
 
 def questions(numbers: Sequence[int] = SETS) -> Iterator[Question]:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.free_questions import SHIPPED, answer, questions
-from rapbot.inference.generators import TextGenerator
+from benchmarks.free_questions import answer, questions
+from rapbot.inference.generators import SHIPPED, TextGenerator
 from rapbot.inference.weights import LANGUAGE, ensure
 
 
