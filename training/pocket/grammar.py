@@ -20,6 +20,20 @@ _HELD_SHARE = 5
 """One template or name in so many is held back."""
 _OPEN = frozenset("fears dislikes contents habits motifs wears_v smells fames extras foods".split())
 _SLOT = re.compile(r"{([^{}]+)}")
+_SYLLABLES = (
+    (
+        "b br c ch d dr f fl g gr h j k kl l m n p pr qu r s sh st t tr v w x y z".split(),
+        "a e i o u ai ee ou".split(),
+        "k l m n r s t x".split(),
+    ),
+    ("б в г д ж з к л м н п р с т ф х ч ш".split(), "а е и о у ы ю я".split(), "й к н р ш".split()),
+    ("β γ δ θ κ λ μ ν π ρ σ τ φ χ".split(), "α ε η ι ο υ ω".split(), ()),
+    ("カ キ ス テ ナ ニ ノ ハ フ マ ミ モ ヤ ラ リ ロ".split(), ("", "ン", "ー"), ()),
+    ("가 나 다 루 모 미 보 산 소 아 우 유 지 하".split(), ("",), ()),
+    ("ب ت ج د ر س ف ق ك ل م ن".split(), "ا و ي".split(), ()),
+)
+"""Of coined names: how a syllable begins, its vowel, how it may end; Latin, Cyrillic, Greek, Kana, Hangul, Arabic."""
+_SYLLABLE_WEIGHTS = (12, 1, 1, 1, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +134,23 @@ def names(group: str, split: str) -> tuple[str, ...]:
         rest.split() for key, _, rest in (line.partition(": ") for line in _lines("names.txt")) if key == group
     )
     return tuple(name for name in listed if is_held(name) == (split == HELD))
+
+
+def coined_name(rng: random.Random, split: str) -> str:
+    """A name that nobody has ("Tokari_3", "neLu", "Жупа"): it can only be copied, letter by letter, not remembered."""
+    while True:
+        onsets, vowels, codas = rng.choices(_SYLLABLES, _SYLLABLE_WEIGHTS)[0]
+        parts = [
+            rng.choice(onsets) + rng.choice(vowels) + (rng.choice(codas) if codas and rng.random() < 0.3 else "")
+            for _ in range(rng.choice((1, 2, 2, 2, 3)))
+        ]
+        written = rng.choice((str.capitalize, str.capitalize, str.capitalize, str.capitalize, str.lower, str.upper))
+        name = rng.choice(("", "", "", "", "_", "-")).join(written(part) for part in parts)
+        if rng.random() < 0.6:
+            name = written(name)
+        name += rng.choice(("",) * 6 + (f"_{rng.randint(1, 9)}", f"{rng.randint(1, 99)}"))
+        if len(name) > (3 if name.isascii() else 1) and is_held(name) == (split == HELD):
+            return name
 
 
 @cache
