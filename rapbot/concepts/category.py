@@ -11,8 +11,15 @@ _DETERMINER = re.compile(
 _STOP = frozenset(
     "with who whose which that in on from of for by at is was are has have had and, named called to near about under "
     "over behind beside without inside since because but lives loves likes eats sleeps belongs made bought given used "
-    "worn he she it they i we does can will comes goes gets got".split()
+    "worn a an the my our he she it they i we does can will comes goes gets got".split()
 )
+_SAYS_MORE = frozenset(
+    "born adopted found rescued bred raised bought made painted aged age now still just about almost nearly only "
+    "always never mostly usually sometimes very quite rather really so one two three four five six seven eight nine ten old "
+    "young blind deaf shy lazy friendly brave grumpy gentle calm playful noisy black white grey gray brown red blue "
+    "green yellow orange pink purple golden silver striped spotted".split()
+)
+"""After "my corgi," these tell more of it; after "a small," they stand before a noun."""
 _WORD = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*")
 
 
@@ -39,6 +46,8 @@ def guess_category(info: str) -> str:
         commas += piece.endswith(",")
     while words and words[-1] in {"and", "or"}:
         words.pop()
+    if commas and words[-1] in _SAYS_MORE:  # "my corgi, born in May", "our cat, very old": it was said before the comma
+        return words[0]
     return words[-1] if words else ""
 
 
