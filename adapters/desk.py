@@ -16,7 +16,8 @@ from adapters.corrections import PhotoLoader as PhotoLoader
 from adapters.press import Press, button, number_of
 from adapters.shown import Button, Shown
 from rapbot.assistant import Assistant
-from rapbot.commands import COMMANDS, Where, handle, known_name, mode_sentence, parse
+from rapbot.command_words import parse
+from rapbot.commands import COMMANDS, Where, handle, known_name, mode_sentence
 from rapbot.concepts.concept import Concept
 from rapbot.errors import ConceptError
 from rapbot.groups import PhotoMode

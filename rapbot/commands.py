@@ -11,9 +11,8 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from rapidfuzz import fuzz, process
-
 from rapbot.assistant import Assistant
+from rapbot.command_words import meant, parse, split_name
 from rapbot.errors import ConceptError, TextError
 from rapbot.groups import PhotoMode
 from rapbot.i18n import _, mark, ngettext
@@ -49,16 +48,6 @@ class Command:
     where: Where = Where.ANYWHERE
 
 
-def parse(text: str) -> tuple[str, str] | None:
-    """(command, rest) of "/command@bot rest", whether there is such a command or not; None for free text."""
-    text = text.strip()
-    if not text.startswith("/"):
-        return None
-    word, _space, rest = text[1:].partition(" ")
-    word, line, more = word.partition("\n")
-    return word.partition("@")[0].casefold(), f"{more} {rest}".strip() if line else rest.strip()
-
-
 async def handle(
     assistant: Assistant,
     request: Request,
@@ -77,26 +66,12 @@ async def handle(
     if name in COMMANDS and COMMANDS[name].where in (Where.GROUP, Where.ADMIN) and name not in names:
         raise ConceptError(_("/{name} is for groups: send it in a group where I am a member.").format(name=name))
     if name not in names:
-        found = process.extractOne(name, names, scorer=fuzz.ratio, score_cutoff=60)
-        hint = _("/help shows what I can do.")
-        if found:
-            hint = _("Did you mean {names}?").format(names=f"/{found[0]}")
+        near = meant(name, names)
+        hint = _("Did you mean {names}?").format(names=f"/{near}") if near else _("/help shows what I can do.")
         raise TextError(_("There is no command /{name}.").format(name=name[:32]) + f" {hint}")
     if name == "help":
         return help_reply(where)
     return await COMMANDS[name].run(assistant, request, rest, listener)
-
-
-def split_name(rest: str) -> tuple[str, str]:
-    """A name and what follows: `Lala A dog.`, `"Mr. Pickles" A cat.`, `<Mr. Pickles> A cat.`, `Mr. Pickles: A cat.`"""
-    quoted = re.match(r"[\"“„«]([^\"”»]+)[\"”»]\s*[:,\-–]?\s*(.*)|<([^<>]+)>\s*[:,\-–]?\s*(.*)", rest, re.S)
-    if quoted:
-        return (quoted[1] or quoted[3]).strip(), (quoted[2] if quoted[1] else quoted[4]).strip()
-    colon = re.match(r"([^:.!?\n]{1,40}?)\s*:\s+(.*)", rest, re.S)
-    if colon:
-        return colon[1].strip(), colon[2].strip()
-    name, *info = re.split(r"\s", rest.strip(), maxsplit=1)
-    return name.strip().rstrip(","), "".join(info).strip()
 
 
 async def known_name(assistant: Assistant, request: Request, rest: str) -> tuple[str, str]:

@@ -73,6 +73,8 @@ async def test_each_command_of_the_menu_answers(app: App, peer: TelegramPeer) ->
         "/help": "/remember",
         "/nonsense": "There is no command /nonsense",
         "/concpts": "/concepts",
+        "/list": "/concepts",
+        "/delete Lala": "/forget",
     }
     async with bot(app, peer):
         await teach(peer, chat, ann, "Lala", "A ginger tabby cat. She loves cheese.")

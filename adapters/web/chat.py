@@ -11,7 +11,8 @@ from typing import Any
 from adapters.web.shelf import take_upload
 from adapters.web.tabs import Tab
 from rapbot.assistant import Assistant
-from rapbot.commands import handle, split_name
+from rapbot.command_words import split_name
+from rapbot.commands import handle
 from rapbot.errors import Gone, RapbotError
 from rapbot.logs import get_logger, place_of
 from rapbot.messages import Actor, Photo, Progress, ProgressListener, Reply, Request, Stage
