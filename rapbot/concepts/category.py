@@ -15,9 +15,9 @@ _STOP = frozenset(
 )
 _SAYS_MORE = frozenset(
     "born adopted found rescued bred raised bought made painted aged age now still just about almost nearly only "
-    "always never mostly usually sometimes very quite rather really so one two three four five six seven eight nine ten old "
-    "young blind deaf shy lazy friendly brave grumpy gentle calm playful noisy black white grey gray brown red blue "
-    "green yellow orange pink purple golden silver striped spotted".split()
+    "always never mostly usually sometimes very quite rather really so one two three four five six seven eight nine "
+    "ten old young blind deaf shy lazy friendly brave grumpy gentle calm playful noisy black white grey gray brown red "
+    "blue green yellow orange pink purple golden silver striped spotted".split()
 )
 """After "my corgi," these tell more of it; after "a small," they stand before a noun."""
 _WORD = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*")
