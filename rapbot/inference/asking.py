@@ -28,14 +28,15 @@ _WHETHER = re.compile(r"\b(?:if|whether|that)\s", re.IGNORECASE)
 
 def is_yes_no(question: str) -> bool:
     """Whether Yes or No answers it: not "Is she a cat or a dog?", and not "Could you tell me her age?"."""
-    text = _without_lead(question)
+    text = without_lead(question)
     if not _YES_NO.match(text) or " or " in text:
         return False
     frame = _FRAME.match(text)
     return frame is None or bool(_WHETHER.match(text[frame.end() :].removeprefix(" me").lstrip()))
 
 
-def _without_lead(question: str) -> str:
+def without_lead(question: str) -> str:
+    """The question itself: "Hey, so can she swim?" -> "can she swim?"."""
     text = " ".join(question.split())
     while True:
         found = _AND.match(text) or (None if _ASKS.match(text) or _YES_NO.match(text) else _LEAD.match(text))

@@ -18,6 +18,7 @@ from rapbot.inference.job import Card
 from rapbot.inference.prompt import VERDICTS, build_clause_prompt
 from rapbot.inference.reading import Reading, Verdict, decided, refusal
 from rapbot.inference.seams import Generator, Prompt
+from rapbot.inference.statements import kind_statement
 from rapbot.inference.wording import mark
 
 NAMELESS = "X"
@@ -31,6 +32,9 @@ _BARE_AGE = re.compile(r"(?<=^X )((?:is|was|turned) \d{1,3})(?=[.!]?$)")
 """What a small model takes for any number: "X is 88." """
 _DECIDED = 0.5
 """Log-odds of Yes or No from which on it is said."""
+_TOO_MUCH = 20
+"""Words of a clause that tells more than one thing: whether it says Yes or No is for the person to see. So is whether
+"X is a plant" answers "Is X a cactus?"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,8 @@ def _verdict(question: str, card: Card, best: Judged) -> Verdict:
         return by_words
     if best.yes > 0 and (refused := refusal(question, best.clause)):
         return refused
-    if abs(best.yes) < _DECIDED:
+    much = best.clause == kind_statement(card) or len(best.clause.split()) > _TOO_MUCH
+    if much or abs(best.yes) < _DECIDED:
         return Verdict.TOLD
     return Verdict.YES if best.yes > 0 else Verdict.NO
 

@@ -52,6 +52,13 @@ _SAME = {
     "can": "beer soda tin drink",
     "bicycle": "bike",
     "refrigerator": "fridge",
+    "grandmother": "grandma granny gran nana nan",
+    "grandfather": "grandpa granddad grandad",
+    "mother": "mum mom mama mommy mummy",
+    "father": "dad papa daddy",
+    "aunt": "auntie aunty",
+    "brother": "bro",
+    "sister": "sis",
 }
 _ALIKE: dict[str, set[str]] = {}
 for _word, _others in _SAME.items():

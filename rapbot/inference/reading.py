@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from rapbot.inference.asking import is_yes_no
+from rapbot.inference.asking import is_yes_no, without_lead
 from rapbot.inference.job import Card
 from rapbot.inference.kinds import alike
 from rapbot.inference.kinds import wider as kind_of
@@ -54,18 +54,21 @@ _STOP = words(
 )
 _NEGATION = re.compile(
     r"\b(?:(?<!or )not(?! only\b)|no(?! (?:doubt|wonder|matter)\b)|never|cannot|neither|nor|without|\w+n't"
-    r"|hates?|dislikes?)\b",
+    r"|(?:do|does|did|ca|wo|is|are|was|were|has|have|should|could|would|must)nt|hates?|dislikes?)\b",
     re.I,
 )
 
 
 _REFUSAL = re.compile(
-    r"\b(?:allerg\w+|avoid\w*|forbid\w*|intolerant|poison\w*|refus\w+|broken|broke|missing|lost|stopped|gave up)\b",
+    r"\b(?:allerg\w+|avoid\w*|forbid\w*|intolerant|poison\w*|refus\w+|broken|broke|missing|lost|stopped|closed"
+    r"|gave up)\b",
     re.IGNORECASE,
 )
 """Words after which Yes to a question without any of them would be false, or dangerous."""
 _ALLERGIC = re.compile(r"\b(?:allerg\w+|intolerant)\b", re.IGNORECASE)
-_MAY = re.compile(r"(?:can|may|could|should|is it (?:ok|okay|all right|safe|allowed))\b", re.IGNORECASE)
+_MAY = re.compile(
+    r"(?:(?:can|may|could|should)\b|(?:is|are)\b.*\b(?:ok|okay|all right|fine|safe|allowed)\b)", re.IGNORECASE
+)
 
 
 def stems(text: str) -> set[str]:
@@ -123,7 +126,7 @@ def refusal(question: str, statement: str) -> Verdict | None:
     told = _without_names(statement)
     if not (_NEGATION.search(told) or _REFUSAL.search(told)) or _NEGATION.search(question) or _REFUSAL.search(question):
         return None
-    return Verdict.NO if _MAY.match(question.strip()) else Verdict.TOLD
+    return Verdict.NO if _MAY.match(without_lead(question)) else Verdict.TOLD
 
 
 def read_all(question: str, cards: Sequence[Card]) -> list[Reading]:

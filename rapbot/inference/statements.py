@@ -28,15 +28,21 @@ _CONTRACTED = re.compile(r"((?:\b(?:and|but)|,)\s+(?:she|he|it))'s\s+", re.IGNOR
 _REASON = re.compile(r",\s+(?:she|he|it)\b", re.IGNORECASE)
 """How people give one: "Walk her on a lead, she chases squirrels." stays together."""
 _PRONOUN = re.compile(r"^(she|he|it|they|this|that)\b('s\b|'re\b)?", re.IGNORECASE)
+ASIDE = re.compile(r"\([^()]*\)")
+"""Stays whole."""
+_SURNAME = re.compile(r"(?:\s+[^\W\d_a-zà-öø-ÿ][^\W\d_]+(?!\w)){0,2}(?:\s*\([^()]*\))?")
+"""What may stand between a name and its verb: "Henrik Lindqvist is ...", "Mateo (my sister's boy) is ..."."""
 _POSSESSIVE = re.compile(r"^(her|his|its|their)\b", re.IGNORECASE)
 _STATE = re.compile(
     r"(?:afraid|scared|fond|allergic|aged|used)\b"
     r"|(?:\d+|one|two|three|four|five|six|seven|eight|nine|ten|\w+teen|\w+ty)\s+(?:years?|months?|weeks?)\b"
-    r"|(?:very|quite|rather|really|extremely|always|never|usually|often|sometimes)\s+[a-z]+"
+    r"|(?:very|quite|rather|really|extremely|always|usually|often|sometimes)\s+[a-z]+"
     r"|(?:black|white|gr[ae]y|brown|green|blue|yellow|orange|purple|pink|red|gold(?:en)?|silver|small|large|big|tiny)"
     r"(?:,| and| with|\s*$)",
     re.IGNORECASE,
 )
+_LABEL = re.compile(r"[A-Z][\w ]{1,24}:\s")
+"""How a list begins: "Born: 14 May", "Vet: Dr Stone"."""
 _BOUND = re.compile(r"(?:married|engaged|related|next|close) to\b", re.IGNORECASE)
 _PREPOSITION = r"(?:by|in|at|from|for|on|with|and|out|of|to|when|as|under|near|since|until)"
 _FORMERLY = re.compile(
@@ -78,7 +84,7 @@ _FIRST_PERSON = tuple(
         (r"\bI was\b", "you were"),
         (r"\bam I\b", "are you"),
         (r"(?:^|(?<=[.!?] ))(?:I|We)\b", "You"),
-        (r"\b(?:I|me|we|us|We)\b", "you"),
+        (r"(?<!-)\b(?:I|me|we|us|We)\b(?!-)", "you"),
         (r"\b(?:mine|ours)\b", "yours"),
         (r"\b(?:[Mm]y|[Oo]ur)\b", "your"),
         (r"\b(?:myself|ourselves)\b", "yourself"),
@@ -89,8 +95,19 @@ _MINE = re.compile(r"\bmy\b", re.IGNORECASE)
 
 def statements(card: Card) -> tuple[str, ...]:
     """Everything the card says, one clause each, with the concept's name as subject where it was a pronoun."""
-    told = [clause for text in _sentences(card.info) for clause in _clauses(_about(text, card))]
+    told = [
+        clause
+        for text in _sentences(card.info)
+        if not _only_named(text, card)
+        for clause in _clauses(_about(text, card))
+    ]
     return tuple(dict.fromkeys(told))
+
+
+def _only_named(text: str, card: Card) -> bool:
+    """ "Mochi - a grey cat" begins with nothing but the name, "Tuga the tortoise" with the kind as well."""
+    kind = rf"(?:\s+the\s+{re.escape(card.category)})?" if card.category else ""
+    return bool(re.fullmatch(rf"{re.escape(card.name)}{kind}\W*", text, re.IGNORECASE))
 
 
 def kind_statement(card: Card) -> str:
@@ -118,7 +135,7 @@ def _about(text: str, card: Card) -> str:
     name = mark(card.name)
     if told := _subject(text, card):
         return told
-    if found := _PRONOUN.match(text):
+    if (found := _PRONOUN.match(text)) and (found.group(1) != "IT" or text.isupper()):
         rest = text[found.end() :]
         verb = {"'s": " is", "'re": " are"}.get((found.group(2) or "").casefold(), "")
         return (
@@ -155,7 +172,11 @@ def _subject(text: str, card: Card) -> str:
             return f"{mark(card.name)} is {aside.group(1)} and {rest[aside.end() :]}"
     elif beside := re.match(r"\s*[,:]\s*(?=\w)", rest):  # "Rolo, a brown hamster."
         return _about(rest[beside.end() :], card)
-    return mark(card.name) + rest if _finite_at_start(rest) or rest.startswith("'s") else ""
+    more = _SURNAME.match(rest)
+    told = rest.startswith("'s") or _finite_at_start(rest) or bool(re.match(r"\s+[a-z]+ed\b", rest))
+    if more is not None and more.group():
+        told = told or _finite_at_start(rest[more.end() :]) or bool(re.match(r"\s*,", rest[more.end() :]))
+    return mark(card.name) + rest if told else ""
 
 
 def _parts_of(name: str) -> list[str]:
@@ -169,6 +190,8 @@ def _fragment(text: str, card: Card) -> str:
     name, first = mark(card.name), text.split()[0].casefold().strip(",")
     be = "are" if is_plural(card.category) else "is"
     formerly = bool(_FORMERLY.match(text))
+    if _LABEL.match(text):
+        return f"{name}: {text}"
     if _BOUND.match(text):
         return f"{name} {be} {_lowered(text)}"
     if _finite_at_start(text) and not formerly:
@@ -179,7 +202,7 @@ def _fragment(text: str, card: Card) -> str:
     if (first in PARTICIPLES or first in STATES) and not _describes(text, card):
         past = "were" if be == "are" else "was"
         return f"{name} {past if first in PARTICIPLES else be} {_lowered(text)}"
-    if first in _NO_POSSESSIVE or _has_own_subject(text):
+    if first in _NO_POSSESSIVE or has_own_subject(text):
         return f"{name}: {text}"
     kind = card.category.split()[-1].casefold() if card.category.strip() else ""
     lowered = _lowered(text)
@@ -202,7 +225,7 @@ def _describes(text: str, card: Card) -> bool:
     return bool(re.match(rf"\S+ (?!{_PREPOSITION}\b)(?:[\w'-]+ ){{0,3}}{kind}\b", text, re.IGNORECASE))
 
 
-def _has_own_subject(text: str) -> bool:
+def has_own_subject(text: str) -> bool:
     """ "The rear brake squeaks", "My first teacher sold it to me": what stands first does something itself."""
     if _TOLD_OF_IT.search(text):
         return True
@@ -255,7 +278,10 @@ def _clauses(text: str) -> list[str]:
     text = _CONTRACTED.sub(r"\1 is ", text)
     pieces: list[str] = []
     begun = 0
+    asides = [aside.span() for aside in ASIDE.finditer(text)]
     for cut in _SPLIT.finditer(text):
+        if any(first < cut.start() < last for first, last in asides):
+            continue
         verb = cut.group(1) or cut.group(2)
         at = cut.start(1) if cut.group(1) else cut.start(2)
         starts = begins_clause(verb, text[at + len(verb) :]) or (verb in PARTICIPLES and cut.group(2))

@@ -86,7 +86,15 @@ def third_person(verb: str) -> str:
     return f"{verb[:-1]}ies" if re.search(r"[^aeiou]y$", verb) else f"{verb}s"
 
 
-FINITE = _IRREGULAR | frozenset(map(third_person, BASE)) | words("turns squeaks quacks")
+FINITE = (
+    _IRREGULAR
+    | frozenset(map(third_person, BASE))
+    | words(
+        "turns squeaks quacks longs pines wolfs whiles hails spans awaits depicts droops overflows accompanies amazes"
+        " accommodates quenches satisfies charms retires votes worships unfolds confronts hibernates dines rises"
+        " cribs kicks"
+    )
+)
 """What may follow a subject: "is", "carries", "must"."""
 _AMBIGUOUS = words(
     "answers barks bears bites brushes builds calls camps changes checks cheers claims coaches copies covers"
