@@ -18,7 +18,7 @@ from rapbot.inference.wording import is_plural, mark, possessive, sentence
 
 _BREAK = re.compile(
     r"(?P<end>\s*;\s*(?:(?:and|but|or|so)\s+)?|\s+[/|]\s+|(?<=\w)[.!?]\s+(?:[/|]\s+)?|\s*:-?\)\s*)"
-    r"|(?P<strong>\s*,\s*(?:(?:and|but|or|so)\s+)?|\s+[–—-]\s+)"
+    r"|(?P<strong>\s*,(?!\d)\s*(?:(?:and|but|or|so)\s+)?|\s+[–—-]\s+)"
     r"|(?P<weak>\s+(?:and|but)\s+(?:(?:who|which|that)\s+)?)"
     r"|(?P<so>\s+so\s+(?=(?:no|please|don't|dont|never|keep)\b))"
     r"|(?P<relative>\s+(?:who|which|that)\s+)"
@@ -43,6 +43,11 @@ _ORDERED = words("end strong anew")
 _OF_ONE = {"are": "is", "have": "has", "were": "was", "do": "does", "don't": "doesn't"}
 """What "they" do, said of one."""
 _PHRASAL = re.compile(r"\s+(?:up|down|off|out|away|back|over|around|along|through|into|nuts|mad|crazy)\b")
+_WITH = re.compile(
+    r"(?:lives|calls|runs|works|looks|sits|plays|goes|cares|waits|swims|walks|comes)\s+(?:with|for|by|from)\b"
+)
+"""Verbs also before a preposition, unlike "walks and loads with ..."."""
+_YOU = re.compile(r"(?:you|everybody|everyone|nobody|people)\s+\w", re.IGNORECASE)
 _DETERMINED = re.compile(r"(?:the|your|our|his|her|its|their)\s", re.IGNORECASE)
 _ITS = re.compile(r"(?:his|her|its|their)\s", re.IGNORECASE)
 _ASKED_FOR = words("please don't dont never no")
@@ -68,7 +73,7 @@ _UNFINISHED = re.compile(
 _PAST = words(
     "cost came arrived joined met won bought became turned went left lost found wore fits becomes flowers practises"
     " practices seats holds costs measures celebrates answers reacts suffers has received earned opened entered ended"
-    " picked walked bumped slipped passed qualified spent saw"
+    " changed picked walked bumped slipped passed qualified spent saw"
 )
 _ORDERS = BASE | {"do", "don't", "please", "be"}
 _ED = re.compile(r"[a-z]+(?:ed|wn|ught)$")
@@ -179,7 +184,12 @@ class _Opens:
             return f"{self._name}: ", 0
         if subject and subject[0].casefold() == "they " and not self._plural and verb in _OF_ONE:
             return f"{self._name} {_OF_ONE[verb]}", subject.end() + said.end()
-        if begins_clause(verb, tail) or _phrasal(verb, tail) or (subject and (verb in FINITE or verb in _PAST)):
+        if (
+            begins_clause(verb, tail)
+            or _phrasal(verb, tail)
+            or _WITH.match(after)
+            or (subject and (verb in FINITE or verb in _PAST))
+        ):
             return f"{self._name} ", subject.end() if subject else 0
         if verb in BASE and (
             subject or (self._plural and said[1].islower() and begins_clause(third_person(verb), tail))
@@ -191,6 +201,8 @@ class _Opens:
         """A label, an order, a past or a state; or a subject of its own: "her husband drives a bus"."""
         verb = first.casefold()
         if kind in _HARD and (_LABEL.match(rest) or (verb in _ORDERS and first[0].isupper() and tail)):
+            return f"{self._name}: ", 0
+        if kind in _HARD and _YOU.match(rest):
             return f"{self._name}: ", 0
         if _own_subject(rest) and (kind in _HARD or _DETERMINED.match(rest)):
             return (f"{self._possessive} ", len(first) + 1) if _ITS.match(rest) else (f"{self._name}: ", 0)

@@ -1,4 +1,5 @@
-"""The grammar of cards as data: facts.txt (what cards tell, how, and how one asks), values.txt, names.txt, kinds.txt.
+"""The grammar of cards as data: facts.txt (what cards tell, how, and how one asks; more_facts.txt, asking.txt,
+wordings/ and near_misses.txt add to it), values.txt, names.txt, kinds.txt.
 
 Every template and every name belongs to one half, by a checksum of its own text: "train" or "held" (held back, only for
 evaluation). So neither a card nor a wording of the evaluation was ever seen in training, whatever the seed.
@@ -15,6 +16,13 @@ from functools import cache
 from pathlib import Path
 
 _HERE = Path(__file__).parent
+_FACTS = (
+    "facts.txt",
+    "more_facts.txt",
+    "asking.txt",
+    *(f"wordings/{name}.txt" for name in ("plain", "chat", "letter", "roundabout")),
+    "near_misses.txt",
+)
 TRAIN, HELD = "train", "held"
 _HELD_SHARE = 5
 """One template or name in so many is held back."""
@@ -62,6 +70,8 @@ class Fact:
     shorts: list[Saying] = field(default_factory=list)
     terms: list[Saying] = field(default_factory=list)
     """What the fact is called ("nickname")."""
+    near: list[Saying] = field(default_factory=list)
+    """Questions that it nearly answers, each with the topics that would ("Who chipped it?" of a chipped mug)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +99,7 @@ def of_split(items: Sequence[Saying], split: str) -> list[Saying]:
 def facts() -> tuple[Fact, ...]:
     found: dict[str, Fact] = {}
     at = ""
-    for line in (*_lines("facts.txt"), *_lines("asking.txt"), *_lines("wordings.txt")):
+    for line in (line for name in _FACTS for line in _lines(name)):
         sign, rest = line[0], line[1:].strip()
         if sign == "@":
             at, *described = rest.split()
@@ -106,6 +116,7 @@ def facts() -> tuple[Fact, ...]:
                 "!": "yes_no",
                 ":": "shorts",
                 "~": "terms",
+                "-": "near",
             }[sign]
             getattr(found[at], into).extend(_saying(part) for part in rest.split(" | "))
     return tuple(found.values())
@@ -231,6 +242,12 @@ def small_talk(split: str) -> tuple[tuple[str, str], ...]:
 def unanswerable(split: str) -> tuple[str, ...]:
     whole = (line for line in _lines("unanswerable.txt") if line[0] != "~")
     return tuple(line for line in whole if is_held(line) == (split == HELD))
+
+
+@cache
+def nearby() -> tuple[frozenset[str], ...]:
+    """Groups of topics that may be asked for in the same words (nearby.txt)."""
+    return tuple(frozenset(line.split()) for line in _lines("nearby.txt"))
 
 
 @cache

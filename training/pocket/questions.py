@@ -11,26 +11,6 @@ from training.pocket import grammar
 from training.pocket.cards import Invented, Told
 from training.pocket.grammar import Fact
 
-_NEARBY = (
-    frozenset({"origin", "origin2", "gift", "bought", "owner", "history", "keeper", "maker", "year", "home"}),
-    frozenset({"place", "home", "location", "workplace", "sleep", "light", "origin", "meeting"}),
-    frozenset({"look", "colour", "picture", "clothes", "character", "breed"}),
-    frozenset({"age", "birthday", "year"}),
-    frozenset({"eats", "food", "allergy", "hate", "ingredients", "drink"}),
-    frozenset({"fear", "hate", "habit"}),
-    frozenset({"hobby", "play", "sport", "music", "skill", "dream", "character", "habit", "job", "study"}),
-    frozenset({"job", "workplace", "study", "relation", "family"}),
-    frozenset({"damage", "health", "care", "service"}),
-    frozenset({"size", "weight", "volume", "clothsize"}),
-    frozenset({"inside", "use", "ingredients", "extras", "parts"}),
-    frozenset({"when", "day", "opening", "occasion", "duration", "lasting", "service", "bloom", "water"}),
-    frozenset({"friend", "parent", "owner", "family", "relation", "children", "namesake", "nickname", "gift"}),
-    frozenset({"fame", "inside", "rule", "extras", "power"}),
-    frozenset({"pin", "plate", "number", "phone"}),
-)
-"""Topics whose questions could be taken to ask the same: none of them is asked as a question without an answer."""
-
-
 _ASKS = re.compile(
     r"(?:(?:In|Of|At|On|For|To|From|By|Under) )?(?:what|who|whom|whose|where|when|which|how|why)\b", re.I
 )
@@ -38,8 +18,8 @@ _TURNS = tuple(
     (re.compile(pattern), turned)
     for pattern, turned in (
         (r"\{(is|was|has)\} \{n\}", r"{n} {\1}"),
-        (r"\{does\} \{n\} (\w+)", r"{n} {s:\1}"),
-        (r"\bdoes \{n\} (\w+)", r"{n} {s:\1}"),
+        (r"\{does\} \{n\} (?!not\b|never\b|no\b)(\w+)", r"{n} {s:\1}"),
+        (r"\bdoes \{n\} (?!not\b|never\b|no\b)(\w+)", r"{n} {s:\1}"),
         (r"^(what|who|where) (?:is|\{is\}) (\{p\}.*|the .*)$", r"\1 \2 is"),
         (r"\b(can|should|must|would|will) (I|we|\{n\})\b", r"\2 \1"),
         (r"\bdo (I|we)\b", r"\1"),
@@ -47,6 +27,8 @@ _TURNS = tuple(
     )
 )
 _VERB = re.compile(r"\{s:(\w+)\}")
+_NEAR_MISSES = 0.45
+"""Share of the questions without an answer that are about something the card does mention."""
 _SMALL = frozenset("a an the to of do that it please ever exactly just really then so me my".split())
 """Words without which a question still asks the same."""
 
@@ -65,7 +47,7 @@ class Asked:
 def ask(one: Invented, told: Told, rng: random.Random, split: str, *, named: bool) -> Asked:
     """A question that `told` answers. `named`: the question must say whom it means."""
     fact = told.fact
-    if fact.yes_no and (not fact.questions or rng.random() < 0.2):
+    if fact.yes_no and (not fact.questions or rng.random() < 0.25):
         return _yes_or_no(one, told, rng, split, named)
     question = _worded(_asking(fact, rng, split), one, rng, named, "", split)
     short, *wrong = (_option(text, rng) for text in (_short(told, rng), *_others(one, told, rng)))
@@ -87,6 +69,8 @@ def ask_kind(one: Invented, rng: random.Random, split: str) -> Asked:
 
 def ask_silent(one: Invented, rng: random.Random, split: str, *, named: bool) -> Asked:
     """A question that this card does not answer, though cards of its kind may: an answer is never given."""
+    if rng.random() < _NEAR_MISSES and (missed := _near_miss(one, rng, split)):
+        return Asked(_worded(missed[0], one, rng, named, missed[1], split), "", "")
     open_facts = [told.fact for told in one.told if not told.fact.single and told.fact.yes_no and told.fact.questions]
     if open_facts and rng.random() < 0.15:
         fact = rng.choice(open_facts)
@@ -94,7 +78,7 @@ def ask_silent(one: Invented, rng: random.Random, split: str, *, named: bool) ->
         if not any(value in told.value or told.value in value for told in one.told):
             return _undecided(one, fact, value, rng, split, named)
     chance = rng.random()
-    near = one.topics.union(*(group for group in _NEARBY if group & one.topics))
+    near = one.topics.union(*(group for group in grammar.nearby() if group & one.topics))
     fitting = [fact for fact in grammar.facts() if one.kind.group in fact.classes and fact.topic not in near]
     fact = rng.choice(fitting)
     value = grammar.draw(fact.values, rng)[0]
@@ -107,6 +91,17 @@ def ask_silent(one: Invented, rng: random.Random, split: str, *, named: bool) ->
     else:
         question = _asking(fact, rng, split)
     return Asked(_worded(question, one, rng, named, value, split), "", "")
+
+
+def _near_miss(one: Invented, rng: random.Random, split: str) -> tuple[str, str] | None:
+    """A question about something that the card mentions, which no fact of it answers, and the value in it."""
+    found = [
+        (near.text, told.value)
+        for told in one.told
+        for near in grammar.of_split(told.fact.near, split)
+        if one.topics.isdisjoint(near.answer.split())
+    ]
+    return rng.choice(found) if found else None
 
 
 def _undecided(one: Invented, fact: Fact, value: str, rng: random.Random, split: str, named: bool) -> Asked:
