@@ -91,8 +91,8 @@ FINITE = (
     | frozenset(map(third_person, BASE))
     | words(
         "turns squeaks quacks longs pines wolfs whiles hails spans awaits depicts droops overflows accompanies amazes"
-        " accommodates quenches satisfies charms retires votes worships unfolds confronts descends begins hibernates dines"
-        " rises cribs kicks"
+        " accommodates quenches satisfies charms retires votes worships unfolds confronts descends begins hibernates"
+        " dines rises cribs kicks"
     )
 )
 """What may follow a subject: "is", "carries", "must"."""
