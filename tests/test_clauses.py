@@ -46,6 +46,21 @@ APOSTROPHE = "'"
         ("Cost 60 euros, Look on the balcony.", ["cost 60 euros", ": Look on the balcony"]),
         ("His vet: Dr. Larsson, who is kind.", ["'s vet: Dr. Larsson, who is kind"]),
         ("Vet: Dr. Larsson / chip: none", [": Vet: Dr. Larsson", ": chip: none"]),
+        ("Name: Milo, Maine Coon\nBorn: 3 May", [": Name: Milo, Maine Coon", ": Born: 3 May"]),
+        (
+            "He freaks out at fireworks, his sister lives with Ines and the flap is broken.",
+            ["freaks out at fireworks", "'s sister lives with Ines", ": the flap is broken"],
+        ),
+        ("Paid 1,200 kronor, no vet yet, please brush.", [": Paid 1,200 kronor", ": no vet yet", ": please brush"]),
+        ("Purrs (loudly, he says) so no naps at ours.", ["purrs (loudly, he says)", ": no naps at yours"]),
+        (
+            "milo is our old tom he sleeps in the laundry basket all day dont shut the lid he hates that",
+            ["is your old tom", "sleeps in the laundry basket all day", ": dont shut the lid", "hates that"],
+        ),
+        ("They have kittens, they don't bite.", ["has kittens", "doesn't bite"]),
+        ("Milo Petersen is at war with Nadia.", ["Petersen is at war with Nadia"]),
+        ("Milo (the fat one) turned 9 in May.", ["(the fat one) turned 9 in May"]),
+        ("Milo the cat - a tabby.", ["is a tabby"]),
         ("", []),
     ],
 )

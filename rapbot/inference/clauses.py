@@ -44,6 +44,7 @@ _OF_ONE = {"are": "is", "have": "has", "were": "was", "do": "does", "don't": "do
 """What "they" do, said of one."""
 _PHRASAL = re.compile(r"\s+(?:up|down|off|out|away|back|over|around|along|through|into|nuts|mad|crazy)\b")
 _WITH = re.compile(
+    r"(?:(?:the|your|our|his|her|its|their)\s+(?:(?!who|that|which)[\w'-]+\s+){1,2})?"
     r"(?:lives|calls|runs|works|looks|sits|plays|goes|cares|waits|swims|walks|comes)\s+(?:with|for|by|from)\b"
 )
 """Verbs also before a preposition, unlike "walks and loads with ..."."""
@@ -134,7 +135,9 @@ def _phrasal(verb: str, tail: str) -> bool:
 
 def _own_subject(rest: str) -> bool:
     segment = re.split(r"\s*[,;.]\s|\s+(?:and|but)\s+", rest, maxsplit=1)[0].rstrip(" .!")
-    return has_own_subject(segment) and segment.split()[-1].casefold() not in FINITE
+    return (has_own_subject(segment) or bool(_DETERMINED.match(segment) and _WITH.match(segment))) and segment.split()[
+        -1
+    ].casefold() not in FINITE
 
 
 class _Break(NamedTuple):
@@ -180,14 +183,14 @@ class _Opens:
         if said is None or kind == "attribute":
             return None
         verb, tail = said[1].casefold(), after[said.end() :]
-        if kind == "so" or (kind in _ORDERED and verb in _ASKED_FOR):
+        if not subject and (kind == "so" or (kind in _ORDERED and verb in _ASKED_FOR)):
             return f"{self._name}: ", 0
         if subject and subject[0].casefold() == "they " and not self._plural and verb in _OF_ONE:
             return f"{self._name} {_OF_ONE[verb]}", subject.end() + said.end()
         if (
             begins_clause(verb, tail)
             or _phrasal(verb, tail)
-            or _WITH.match(after)
+            or (verb in FINITE and _WITH.match(after))
             or (subject and (verb in FINITE or verb in _PAST))
         ):
             return f"{self._name} ", subject.end() if subject else 0

@@ -173,10 +173,14 @@ def _subject(text: str, card: Card) -> str:
     elif beside := re.match(r"\s*[,:]\s*(?=\w)", rest):  # "Rolo, a brown hamster."
         return _about(rest[beside.end() :], card)
     more = _SURNAME.match(rest)
-    told = rest.startswith("'s") or _finite_at_start(rest) or bool(re.match(r"\s+[a-z]+ed\b", rest))
-    if more is not None and more.group():
-        told = told or _finite_at_start(rest[more.end() :]) or bool(re.match(r"\s*,", rest[more.end() :]))
+    after = rest[more.end() :] if more else rest
+    told = rest.startswith("'s") or _does_something(rest) or _does_something(after)
+    told = told or (after is not rest and bool(re.match(r"\s*,", after)))
     return mark(card.name) + rest if told else ""
+
+
+def _does_something(rest: str) -> bool:
+    return _finite_at_start(rest) or bool(re.match(r"\s+[a-z]+ed\b", rest))
 
 
 def _parts_of(name: str) -> list[str]:
