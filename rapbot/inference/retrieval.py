@@ -111,12 +111,14 @@ def retrieve(
     if not len(regions) or avatars.counterexample.all():
         return (), ()
     match = _match(keys, regions, avatars, rules)
-    best_region = match.slack.argmax(axis=0)
+    forward = _put_forward(match, rules)
+    # A concept stands for a region that puts it forward; one that none does (somebody asked for it) for any.
+    best_region = np.where(forward | ~forward.any(axis=0), match.slack, -np.inf).argmax(axis=0)
     at_best = (best_region, np.arange(best_region.size))
     best = match.confidence[at_best]
     wanted = {column for column, card in enumerate(avatars.cards) if card.concept_id in mentioned}
     near = [int(c) for c in np.argsort(-match.slack[at_best], kind="stable") if match.known[c]]
-    put_forward = _put_forward(match, rules)
+    put_forward = set(np.flatnonzero(forward.any(axis=0)).tolist())
     accepted = [c for c in near if best[c] >= 0.5 and c in put_forward]
     rejected = [c for c in near if best[c] < 0.5 and c in put_forward][: rules.shown]
     listed = set(accepted) | set(rejected) | (wanted & set(near))
@@ -202,10 +204,12 @@ def _nearest(distances: Floats, avatars: AvatarKeys, among: Flags) -> tuple[Floa
     return nearest, which
 
 
-def _put_forward(match: _Match, rules: RetrievalRules) -> set[int]:
-    """Concepts that are among the nearest of at least one region."""
+def _put_forward(match: _Match, rules: RetrievalRules) -> Flags:
+    """bool[R, C]: the concepts that are among the nearest of a region."""
     order = np.argsort(match.distance, axis=1, kind="stable")[:, : rules.per_region]
-    return {int(c) for c in order.ravel() if match.known[c]}
+    forward = np.zeros(match.distance.shape, np.bool_)
+    forward[np.arange(len(order))[:, None], order] = True
+    return forward & match.known
 
 
 def _candidate(match: _Match, avatars: AvatarKeys, region: int, column: int) -> Candidate:
