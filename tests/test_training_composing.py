@@ -18,7 +18,7 @@ from training.pocket.cards import invent
 from training.pocket.encoding import fits
 from training.pocket.evaluation import is_good
 from training.pocket.measures import Names, is_exact, is_silent
-from training.pocket.questions import as_statement, ask, ask_silent, third_person
+from training.pocket.questions import as_statement, ask, ask_silent, near_misses, third_person
 from training.pocket.samples import (
     CAPTION,
     CHOICE,
@@ -60,13 +60,36 @@ def test_an_answer_to_a_question_is_exact_by_the_measure_that_judges_the_model(
 
 
 def test_what_the_card_does_not_say_is_not_asked_as_a_question_of_its_own_topic() -> None:
+    """By the templates: no frame around them, no pronoun in them."""
     rng = random.Random(4)
-    by_template = {one.text: fact for fact in grammar.facts() for one in (*fact.questions, *fact.yes_no)}
-    for _ in range(200):
+    asks = {one.text: fact for fact in grammar.facts() for one in (*fact.questions, *fact.yes_no)}
+    assert len(asks) > 4000  # broad: that many different wordings of questions
+    seen = 0
+    for _ in range(2000):
         one = invent(rng, grammar.TRAIN)
-        asked = ask_silent(one, rng, grammar.TRAIN, named=True)
-        assert asked.question
-    assert len(by_template) > 700  # broad: that many different wordings of questions
+        asked = ask_silent(one, rng, grammar.TRAIN, named=True).question
+        told = {text for text, fact in asks.items() if fact.topic in one.topics and "{v}" not in text}
+        filled = {re.sub(r"{[nop]}", one.name, re.sub(r"{(is|does|has|was)}", r"\1", text)) for text in told}
+        assert asked not in filled, (one, asked)
+        seen += any(asked == re.sub(r"{[nop]}", one.name, text) for text in asks)
+    assert seen > 20  # so the comparison above sees what it looks for
+
+
+def test_a_near_miss_is_asked_only_where_no_fact_of_the_card_answers_it() -> None:
+    rng = random.Random(5)
+    topics = {fact.topic for fact in grammar.facts()}
+    assert all(set(near.answer.split()) <= topics for fact in grammar.facts() for near in fact.near)
+    assert all(group <= topics for group in grammar.nearby())
+    told_elsewhere = 0
+    for _ in range(1000):
+        one = invent(rng, grammar.HELD)
+        asked = near_misses(one, grammar.HELD)
+        for told in one.told:
+            for near in grammar.of_split(told.fact.near, grammar.HELD):
+                answered = bool(one.topics & set(near.answer.split()))
+                assert ((near.text, told.value) in asked) is not answered, (one, near)
+                told_elsewhere += answered
+    assert told_elsewhere > 100
 
 
 def test_a_clause_of_the_card_answers_what_is_asked_and_none_what_is_not(samples: dict[str, list[Sample]]) -> None:

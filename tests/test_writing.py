@@ -249,7 +249,14 @@ def test_a_taught_model_chooses_and_the_card_speaks(judging: Judging, question: 
     assert all("Lala" not in asked for asked in judging.questions)
 
 
-RITA = Card(9, "Rita", "person", "She is allergic to penicillin. Sleeps under the piano. Her left hand is broken.")
+RITA = Card(
+    9,
+    "Rita",
+    "person",
+    "She is allergic to penicillin. Sleeps under the piano. Her left hand is broken. Please dont give her almonds!"
+    " Never bites children. She walks every single morning of the year with the neighbours and their two old dogs"
+    " all the way down to the harbour.",
+)
 
 
 @pytest.mark.parametrize(
@@ -259,11 +266,24 @@ RITA = Card(9, "Rita", "person", "She is allergic to penicillin. Sleeps under th
         ("X is allergic to penicillin.", "Does she take penicillin?", "<Rita> is allergic to penicillin."),
         ("X is allergic to penicillin.", "Is she allergic to any drugs?", "Yes, <Rita> is allergic to penicillin."),
         ("X's left hand is broken.", "Does her hand work?", "<Rita>'s left hand is broken."),
+        ("X: Please dont give her almonds!", "Hey, can she eat them?", "No, <Rita>: Please dont give her almonds!"),
+        ("X: Please dont give her almonds!", "Are nuts ok for her?", "No, <Rita>: Please dont give her almonds!"),
+        ("X never bites children.", "Is she safe for the baby?", "<Rita> never bites children."),
+        ("X is a person.", "Is she a plumber?", "<Rita> is a person."),
     ],
 )
 def test_a_model_that_says_yes_is_not_believed_over_a_card_that_refuses(clause: str, question: str, said: str) -> None:
     asked = job(Task.QUESTION, question, RITA, cards=(RITA,))
     assert write(Judging(clause, verdict=1), asked).text == said
+
+
+def test_over_a_clause_of_many_things_the_model_says_neither_yes_nor_no() -> None:
+    clause = (
+        "X walks every single morning of the year with the neighbours and their two old dogs all the way down to the"
+        " harbour."
+    )
+    asked = job(Task.QUESTION, "Does she like cats?", RITA, cards=(RITA,))
+    assert write(Judging(clause, verdict=2), asked).text == clause.replace("X", "<Rita>")
 
 
 @pytest.mark.parametrize(

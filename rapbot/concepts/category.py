@@ -13,13 +13,18 @@ _STOP = frozenset(
     "over behind beside without inside since because but lives loves likes eats sleeps belongs made bought given used "
     "worn a an the my our he she it they i we does can will comes goes gets got".split()
 )
-_SAYS_MORE = frozenset(
+_NO_THING = frozenset(
     "born adopted found rescued bred raised bought made painted aged age now still just about almost nearly only "
     "always never mostly usually sometimes very quite rather really so one two three four five six seven eight nine "
-    "ten old young blind deaf shy lazy friendly brave grumpy gentle calm playful noisy black white grey gray brown red "
-    "blue green yellow orange pink purple golden silver striped spotted".split()
+    "ten old young".split()
 )
-"""After "my corgi," these tell more of it; after "a small," they stand before a noun."""
+"""After "a corgi," these tell more of it."""
+_OWNED = re.compile(r"(?:this is )?(?:my|our|his|her|their)\s", re.I)
+_SAYS_HOW = frozenset(
+    "blind deaf shy lazy friendly brave grumpy gentle calm playful noisy black white grey gray brown red blue green "
+    "yellow orange pink purple golden silver striped spotted".split()
+)
+"""So do these after "my corgi,"; "a big, juicy orange" is an orange."""
 _WORD = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*")
 
 
@@ -46,7 +51,7 @@ def guess_category(info: str) -> str:
         commas += piece.endswith(",")
     while words and words[-1] in {"and", "or"}:
         words.pop()
-    if commas and words[-1] in _SAYS_MORE:  # "my corgi, born in May", "our cat, very old": it was said before the comma
+    if commas and (words[-1] in _NO_THING or (words[-1] in _SAYS_HOW and _OWNED.match(info.strip()))):
         return words[0]
     return words[-1] if words else ""
 

@@ -33,8 +33,7 @@ _BARE_AGE = re.compile(r"(?<=^X )((?:is|was|turned) \d{1,3})(?=[.!]?$)")
 _DECIDED = 0.5
 """Log-odds of Yes or No from which on it is said."""
 _TOO_MUCH = 20
-"""Words of a clause that tells more than one thing: whether it says Yes or No is for the person to see. So is whether
-"X is a plant" answers "Is X a cactus?"."""
+"""Words of a clause that tells more than one thing: the person sees whether it says Yes or No."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +91,7 @@ def _verdict(question: str, card: Card, best: Judged) -> Verdict:
         return by_words
     if best.yes > 0 and (refused := refusal(question, best.clause)):
         return refused
+    # Nor does "X is a plant" say whether X is a cactus.
     much = best.clause == kind_statement(card) or len(best.clause.split()) > _TOO_MUCH
     if much or abs(best.yes) < _DECIDED:
         return Verdict.TOLD

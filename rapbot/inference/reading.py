@@ -60,15 +60,23 @@ _NEGATION = re.compile(
 
 
 _REFUSAL = re.compile(
-    r"\b(?:allerg\w+|avoid\w*|forbid\w*|intolerant|poison\w*|refus\w+|broken|broke|missing|lost|stopped|closed"
+    r"\b(?:allerg\w+|avoid\w*|forbid\w*|intolerant|poison\w*|refus\w+|broken|broke|missing|lost|stopped"
+    r"|closed(?= (?:on|every|from|for|in|[a-z]+days?)\b)"
     r"|gave up)\b",
     re.IGNORECASE,
 )
 """Words after which Yes to a question without any of them would be false, or dangerous."""
 _ALLERGIC = re.compile(r"\b(?:allerg\w+|intolerant)\b", re.IGNORECASE)
 _MAY = re.compile(
-    r"(?:(?:can|may|could|should)\b|(?:is|are)\b.*\b(?:ok|okay|all right|fine|safe|allowed)\b)", re.IGNORECASE
+    r"(?:(?:can|may|could|should)\b|(?:is|are)\b.*\ballowed\b|is it (?:ok|okay|all right|safe)\b)", re.IGNORECASE
 )
+_SAFE = re.compile(r"(?:is|are)\b.*\b(?:ok|okay|fine|safe|good)\s+(?:for|to)\b", re.IGNORECASE)
+_FORBIDS = re.compile(
+    r"^<>:\s*(?:please )?(?:never|no|don't|dont|do not)\b"
+    r"|\b(?:must not|mustn't|cannot|can't|allerg\w+|toxic|poison\w*)\b",
+    re.IGNORECASE,
+)
+"""Not "has never bitten a child", which makes nobody less safe."""
 
 
 def stems(text: str) -> set[str]:
@@ -126,7 +134,8 @@ def refusal(question: str, statement: str) -> Verdict | None:
     told = _without_names(statement)
     if not (_NEGATION.search(told) or _REFUSAL.search(told)) or _NEGATION.search(question) or _REFUSAL.search(question):
         return None
-    return Verdict.NO if _MAY.match(without_lead(question)) else Verdict.TOLD
+    asked = without_lead(question)
+    return Verdict.NO if _MAY.match(asked) or (_SAFE.match(asked) and _FORBIDS.search(told)) else Verdict.TOLD
 
 
 def read_all(question: str, cards: Sequence[Card]) -> list[Reading]:

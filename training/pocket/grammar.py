@@ -148,7 +148,7 @@ def names(group: str, split: str) -> tuple[str, ...]:
 
 
 def coined_name(rng: random.Random, split: str) -> str:
-    """A name that nobody has ("Tokari_3", "neLu", "Жупа"): it can only be copied, letter by letter, not remembered."""
+    """A name that nobody has ("Tokari_3", "NeLu", "Жупа"): it can only be copied, letter by letter, not remembered."""
     while True:
         onsets, vowels, codas = rng.choices(_SYLLABLES, _SYLLABLE_WEIGHTS)[0]
         parts = [

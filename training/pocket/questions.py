@@ -69,20 +69,21 @@ def ask_kind(one: Invented, rng: random.Random, split: str) -> Asked:
 
 def ask_silent(one: Invented, rng: random.Random, split: str, *, named: bool) -> Asked:
     """A question that this card does not answer, though cards of its kind may: an answer is never given."""
-    if rng.random() < _NEAR_MISSES and (missed := _near_miss(one, rng, split)):
-        return Asked(_worded(missed[0], one, rng, named, missed[1], split), "", "")
+    if rng.random() < _NEAR_MISSES and (missed := near_misses(one, split)):
+        question, about = rng.choice(missed)
+        return Asked(_worded(question, one, rng, named, about, split), "", "")
     open_facts = [told.fact for told in one.told if not told.fact.single and told.fact.yes_no and told.fact.questions]
     if open_facts and rng.random() < 0.15:
-        fact = rng.choice(open_facts)
-        value = grammar.draw(fact.values, rng)[0]
-        if not any(value in told.value or told.value in value for told in one.told):
-            return _undecided(one, fact, value, rng, split, named)
+        told = rng.choice(open_facts)
+        value = grammar.draw(told.values, rng)[0]
+        if not any(value in other.value or other.value in value for other in one.told):
+            return _undecided(one, told, value, rng, split, named)
     chance = rng.random()
     near = one.topics.union(*(group for group in grammar.nearby() if group & one.topics))
     fitting = [fact for fact in grammar.facts() if one.kind.group in fact.classes and fact.topic not in near]
-    fact = rng.choice(fitting)
-    value = grammar.draw(fact.values, rng)[0]
-    if chance < 0.08:
+    fact = rng.choice(fitting) if fitting else None  # a card of many facts has something near to all others
+    value = grammar.draw(fact.values, rng)[0] if fact else ""
+    if fact is None or chance < 0.08:
         question = rng.choice(grammar.unanswerable(split))
     elif chance < 0.2:
         question = _framed(rng.choice(grammar.foreign_terms(split)), rng, split)
@@ -93,15 +94,14 @@ def ask_silent(one: Invented, rng: random.Random, split: str, *, named: bool) ->
     return Asked(_worded(question, one, rng, named, value, split), "", "")
 
 
-def _near_miss(one: Invented, rng: random.Random, split: str) -> tuple[str, str] | None:
-    """A question about something that the card mentions, which no fact of it answers, and the value in it."""
-    found = [
+def near_misses(one: Invented, split: str) -> list[tuple[str, str]]:
+    """Questions about what the card mentions, which no fact of it answers, each with the value that it is about."""
+    return [
         (near.text, told.value)
         for told in one.told
         for near in grammar.of_split(told.fact.near, split)
         if one.topics.isdisjoint(near.answer.split())
     ]
-    return rng.choice(found) if found else None
 
 
 def _undecided(one: Invented, fact: Fact, value: str, rng: random.Random, split: str, named: bool) -> Asked:
