@@ -10,7 +10,7 @@ import pytest
 
 from rapbot.inference.captions import UNSEEN
 from rapbot.inference.guard import caption_or_none, supported_words
-from rapbot.inference.statements import addressed
+from rapbot.inference.sentences import addressed
 from rapbot.inference.surroundings import other_things
 from rapbot.inference.wording import place
 from training.pocket import grammar

@@ -5,34 +5,43 @@ from __future__ import annotations
 import re
 
 from rapbot.inference.job import Card
+from rapbot.inference.sentences import ASIDE, addressed, sentences
+from rapbot.inference.subjects import (
+    KIN,
+    NO_POSSESSIVE,
+    OPENS,
+    TITLED,
+    contracted,
+    has_own_subject,
+    of_its_maker,
+    own_pronouns,
+)
 from rapbot.inference.verbs import ADVERBS, BASE, FINITE, PARTICIPLES, STATES, begins_clause, third_person
 from rapbot.inference.vocabulary import words
 from rapbot.inference.wording import article, is_plural, mark, possessive, sentence, with_article
 
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'(]?[A-Z0-9])|\s*[;\n•]\s*|(?<!\d)\s+[-–—]\s+")
-_ANY_SENTENCE_END = re.compile(r"(?<=[^\W\d_]{2}[.!?])\s+|\s*[;\n•]\s*|(?<!\d)\s+[-–—]\s+")
-"""Of who writes everything small."""
-_BULLET = re.compile(r"^[/|•*–—-]+\s+")
 _REMARK = re.compile(
-    r"^(?:believe it or not|by the way|btw|actually|also|of course|to be honest|honestly|fun fact|note|p\.?s\.?)"
+    r"^(?:and|but)\s+(?=\S)"
+    r"|^(?:believe it or not|by the way|btw|actually|also|of course|to be honest|honestly|fun fact|note|p\.?s\.?)"
     r"\s*[,:]\s+(?=\S)",
     re.IGNORECASE,
 )
 """What people say before they tell something."""
-ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|No|e\.g|i\.e|approx|ca)\.$")
 _SPLIT = re.compile(
-    r",?\s+(?:and|but)\s+(?:(?:she|he|it|then)\s+)?(?=(?:(?:also|never|always|often|only|usually|now|sometimes|rarely)\s+)?([a-z']+)\b)"
+    r",?\s+(?:and|but|&)\s+(?:(?:she|he|it|then)\s+)?(?=(?:(?:also|never|always|often|only|usually|now|sometimes|rarely)\s+)?([a-z']+)\b)"
     r"|,\s+(?:(?:she|he|it)\s+)?(?=(?:(?:also|never|always|often|only|usually|now|sometimes|rarely)\s+)?([a-z']+)\b)"
 )
-_CONTRACTED = re.compile(r"((?:\b(?:and|but)|,)\s+(?:she|he|it))'s\s+", re.IGNORECASE)
+_CONTRACTED = re.compile(r"((?:\b(?:and|but|&)|,)\s+(?:she|he|it))'s\s+(?=(.*))", re.IGNORECASE | re.DOTALL)
 _REASON = re.compile(r",\s+(?:she|he|it)\b", re.IGNORECASE)
 """How people give one: "Walk her on a lead, she chases squirrels." stays together."""
 _PRONOUN = re.compile(r"^(she|he|it|they|this|that)\b('s\b|'re\b)?", re.IGNORECASE)
-ASIDE = re.compile(r"\([^()]*\)")
-"""Stays whole."""
 _SURNAME = re.compile(r"(?:\s+[^\W\d_a-zà-öø-ÿ][^\W\d_]+(?!\w)){0,2}(?:\s*\([^()]*\))?")
 """What may stand between a name and its verb: "Henrik Lindqvist is ...", "Mateo (my sister's boy) is ..."."""
+_PLAIN = rf"(?!(?:{'|'.join([*sorted(OPENS), 'is', 'has', 'are'])})\b)[\w-]+"
+"""A word between "my" and a name: "my best friend Tom"."""
+_THIS_KIND = re.compile(rf"This\s+(?!(?:{'|'.join(sorted(FINITE))})\b)[\w-]+\s+(?=[a-z])", re.IGNORECASE)
 _POSSESSIVE = re.compile(r"^(her|his|its|their)\b", re.IGNORECASE)
+_OF_SOMEBODY = re.compile(r"(?:she|he|it|they|her|his|its|their)\b", re.IGNORECASE)
 _STATE = re.compile(
     r"(?:afraid|scared|fond|allergic|aged|used)\b"
     r"|(?:\d+|one|two|three|four|five|six|seven|eight|nine|ten|\w+teen|\w+ty)\s+(?:years?|months?|weeks?)\b"
@@ -45,17 +54,18 @@ _LABEL = re.compile(r"[A-Z][\w ]{1,24}:\s")
 """How a list begins: "Born: 14 May", "Vet: Dr Stone"."""
 _BOUND = re.compile(r"(?:married|engaged|related|next|close) to\b", re.IGNORECASE)
 _PREPOSITION = r"(?:by|in|at|from|for|on|with|and|out|of|to|when|as|under|near|since|until)"
+_DONE_TO_IT = re.compile(r"[A-Za-z]+(?:ed|ought|ot|ound|ade|ave|ook|ent|old|on)\s+(?:it|him|her|them)\b", re.IGNORECASE)
+"""By who writes: "Bought it in Leeds"."""
+_ACTIVE = re.compile(
+    r"(?:bought|made|found|built|adopted|inherited|rescued|designed|knitted|carved)\s+(?:an?|the|his|her|its|your|two|it|him|them)"
+    r"\s+(?!(?:\w+\s+)?(?:days?|weeks?|months?|years?|decades?|century|centuries|summer|winter|spring|autumn|time)\b)",
+    re.IGNORECASE,
+)
+"""Participles that are none: "bought a boat", unlike "bought a year ago"."""
 _FORMERLY = re.compile(
     r"(?:former|retired|professional|amateur|aspiring|avid|proud|certified)\s+(?!in\b|from\b|at\b|since\b|of\b|to\b)[a-z]",
     re.I,
 )
-_INSIDE = re.compile(r"\b(?:who|that|which|when|while|where|because|if|whose|as|what)\b")
-"""Begins a clause inside another."""
-_OPENS = words("a an the your our his her its their and or of with in on at for from to by very no but then")
-"""After these comes a thing, whatever else the word may be."""
-_NO_POSSESSIVE = words("there's here's that's it's she's he's who's what's where's let's")
-_TOLD_OF_IT = re.compile(r"\b[a-z]+(?:ed|old|ave|ot|ought|ook|ade|ound|eft|ost|ent|et|ut) (?:it|her|him|them|me|us)\b")
-"""A past tense and whom it happened to: "my teacher sold it to me" is not what the concept is."""
 _OF_A_NAME = re.compile(r"(?:[A-Z][A-Za-z]*[-\d]|[A-Z]+\d|[A-Z][a-z]+)")
 """What the second word of "Canon AE-1" or "Fender Stratocaster" looks like."""
 _BEFORE_NAMES = (
@@ -77,29 +87,15 @@ _BEFORE_NAMES = (
 )
 """May stand with a capital before a name at the start of a sentence and is none itself."""
 _NATIONS = words("German French Dutch Swiss Greek Welsh Czech Thai Maine African American Mexican Korean European")
-_FIRST_PERSON = tuple(
-    (re.compile(pattern), word)
-    for pattern, word in (
-        (r"\b(?:I am|I'm|[Ww]e are|[Ww]e're)\b", "you are"),
-        (r"\bI was\b", "you were"),
-        (r"\bam I\b", "are you"),
-        (r"(?:^|(?<=[.!?] ))(?:I|We)\b", "You"),
-        (r"(?<!-)\b(?:I|me|we|us|We)\b(?!-)", "you"),
-        (r"\b(?:mine|ours)\b", "yours"),
-        (r"\b(?:[Mm]y|[Oo]ur)\b", "your"),
-        (r"\b(?:myself|ourselves)\b", "yourself"),
-    )
-)
-_MINE = re.compile(r"\bmy\b", re.IGNORECASE)
 
 
 def statements(card: Card) -> tuple[str, ...]:
     """Everything the card says, one clause each, with the concept's name as subject where it was a pronoun."""
     told = [
         clause
-        for text in _sentences(card.info)
+        for text in sentences(card.info)
         if not _only_named(text, card)
-        for clause in _clauses(_about(text, card))
+        for clause in _clauses(_about(text, card), card)
     ]
     return tuple(dict.fromkeys(told))
 
@@ -117,27 +113,21 @@ def kind_statement(card: Card) -> str:
     return f"{mark(card.name)} {'are' if is_plural(card.category) else 'is'} {with_article(card.category)}."
 
 
-def _sentences(info: str) -> list[str]:
-    parts: list[str] = []
-    text = "\n".join(" ".join(line.split()) for line in info.replace("<", "").replace(">", "").splitlines())
-    end = _SENTENCE_END if re.search(r"[.!?]\s+[A-Z]", text) else _ANY_SENTENCE_END
-    for part in end.split(text):
-        if parts and ABBREVIATION.search(parts[-1]):
-            parts[-1] = f"{parts[-1]} {part}"
-        elif (said := _BULLET.sub("", part.strip())).strip(" .!?"):
-            parts.append(said)
-    return parts
-
-
 def _about(text: str, card: Card) -> str:
     """`text` with <Name> as its subject."""
     text = _REMARK.sub("", addressed(text, card.owner_name))
     name = mark(card.name)
     if told := _subject(text, card):
         return told
+    first = re.match(r"\w*", text)
+    if first and _OF_SOMEBODY.match(text) and (first[0].casefold() not in own_pronouns(card) or of_its_maker(text)):
+        return f"{name}: {text}"
+    if (these := _THIS_KIND.match(text)) and _finite_at_start(text[these.end() :]):
+        return f"{name} {text[these.end() :]}"
     if (found := _PRONOUN.match(text)) and (found.group(1) != "IT" or text.isupper()):
         rest = text[found.end() :]
-        verb = {"'s": " is", "'re": " are"}.get((found.group(2) or "").casefold(), "")
+        short = (found.group(2) or "").casefold()
+        verb = " are" if short == "'re" else f" {contracted(rest.lstrip(), pronoun=True)}" if short else ""
         return (
             name
             + verb
@@ -148,35 +138,37 @@ def _about(text: str, card: Card) -> str:
     return _fragment(text, card)
 
 
-def addressed(text: str, owner: str | None = None) -> str:
-    """As said to who asks: the writer of a card is the one who asks about it, or, where it is shared, `owner`."""
-    if owner is not None:
-        return _MINE.sub(f"{owner}'s", text)
-    for pattern, word in _FIRST_PERSON:
-        text = pattern.sub(word, text)
-    return text
-
-
 def _subject(text: str, card: Card) -> str:
     """The name at the start is marked ("Serena is ..." -> "<Serena> is ..."); elsewhere it stays as it is, "" if so."""
     called = "|".join(re.escape(name) for name in (card.name, *_parts_of(card.name)))
     kind = rf"(?:\s+the\s+{re.escape(card.category)})?" if card.category else ""
     start = re.match(
-        rf"(?:(?:your|the|our)\s+(?:{re.escape(card.category)}\s+)?)?<?(?:{called})>?{kind}(?!\w)", text, re.I
+        rf"(?:(?:your|the|our)\s+(?:{re.escape(card.category)}\s+)?|(?P<kin>(?:your|\w+'s)(?:\s+{_PLAIN}){{1,2}})\s+)?"
+        rf"<?(?:{called})>?{kind}(?!\w)",
+        text,
+        re.I,
     )
     if start is None:
         return ""
     rest = text[start.end() :]
-    if aside := re.match(r"\s*,\s*([^,]+?),\s+(?=[a-z])", rest):  # "Omar, my uncle, drives a taxi."
-        if _finite_at_start(rest[aside.end() :]):
-            return f"{mark(card.name)} is {aside.group(1)} and {rest[aside.end() :]}"
-    elif beside := re.match(r"\s*[,:]\s*(?=\w)", rest):  # "Rolo, a brown hamster."
-        return _about(rest[beside.end() :], card)
     more = _SURNAME.match(rest)
-    after = rest[more.end() :] if more else rest
-    told = rest.startswith("'s") or _does_something(rest) or _does_something(after)
-    told = told or (after is not rest and bool(re.match(r"\s*,", after)))
-    return mark(card.name) + rest if told else ""
+    surname, after = (rest[: more.end()], rest[more.end() :]) if more else ("", rest)
+    be, kin = "are" if is_plural(card.category) else "is", start["kin"]
+    if kin and not (start[0][len(kin) + 1].isupper() and KIN.fullmatch(kin.split()[-1])):
+        return ""
+    known = f"{be} {kin} and " if kin else ""  # "My brother Tom drives a taxi."
+    if aside := re.match(r"\s*,\s*(who\s+)?([^,]+?),\s+(?=[a-z])", after):  # "Omar, my uncle, drives a taxi."
+        if _finite_at_start(after[aside.end() :]) and bool(aside[1]) == _finite_at_start(aside[2]):
+            told = f"{'' if aside[1] else f'{be} '}{aside[2]} and {after[aside.end() :]}"
+            return f"{mark(card.name)}{surname} {known}{told}"
+    elif not surname and not kin and (beside := re.match(r"\s*[,:]\s*(?=\w)", rest)):  # "Rolo, a brown hamster."
+        return _about(rest[beside.end() :], card)
+    if rest.startswith("'s") and (short := contracted(rest[2:].lstrip())):
+        rest = f" {short}{rest[2:]}"
+    does = rest.startswith("'s") or _does_something(rest) or _does_something(after)
+    if does and kin and not rest.startswith("'s"):
+        return f"{mark(card.name)} {known}{rest.lstrip()}"
+    return mark(card.name) + rest if does and not kin else ""
 
 
 def _does_something(rest: str) -> bool:
@@ -203,22 +195,29 @@ def _fragment(text: str, card: Card) -> str:
     subject = re.match(rf"(?:the|this|your|our)\s+(?:[\w-]+\s+)?{re.escape(card.category)}\s+(?=[a-z])", text, re.I)
     if card.category and subject and _finite_at_start(text[subject.end() :]):
         return f"{name} {text[subject.end() :]}"
-    if (first in PARTICIPLES or first in STATES) and not _describes(text, card):
+    if _DONE_TO_IT.match(text) and not formerly:
+        return f"{name}: {text}"
+    if (first in STATES or is_passive(text)) and not _describes(text, card):
         past = "were" if be == "are" else "was"
         return f"{name} {past if first in PARTICIPLES else be} {_lowered(text)}"
-    if first in _NO_POSSESSIVE or has_own_subject(text):
+    if first in NO_POSSESSIVE or has_own_subject(text):
         return f"{name}: {text}"
     kind = card.category.split()[-1].casefold() if card.category.strip() else ""
     lowered = _lowered(text)
     of_kind = f"{name} {be} {lowered if is_plural(card.category) else f'{article(lowered)} {lowered}'}"
-    if kind and first not in _OPENS and lowered.casefold().rstrip(".!").endswith(kind):
+    if kind and first not in OPENS and lowered.casefold().rstrip(".!").endswith(kind):
         return of_kind
     described = first in {"a", "an", "the", "one", "your", "our"} or first.endswith("'s")
     if described or (_STATE.match(text) and text.split()[1:2] and text.split()[1].casefold() not in BASE):
         return f"{name} {be} {lowered}"
-    if (kind and kind in text.casefold()) or formerly:
+    if (kind and kind in text.casefold() and first not in OPENS) or formerly:
         return of_kind
     return f"{name}: {text}"
+
+
+def is_passive(text: str) -> bool:
+    """ "Made in Spain", "bought a year ago"; not "bought a boat"."""
+    return text.split()[0].casefold() in PARTICIPLES and not _ACTIVE.match(text)
 
 
 def _describes(text: str, card: Card) -> bool:
@@ -227,20 +226,6 @@ def _describes(text: str, card: Card) -> bool:
         return False
     kind = re.escape(card.category.split()[-1])
     return bool(re.match(rf"\S+ (?!{_PREPOSITION}\b)(?:[\w'-]+ ){{0,3}}{kind}\b", text, re.IGNORECASE))
-
-
-def has_own_subject(text: str) -> bool:
-    """ "The rear brake squeaks", "My first teacher sold it to me": what stands first does something itself."""
-    if _TOLD_OF_IT.search(text):
-        return True
-    for found in re.finditer(r"[a-z']+", text):
-        verb, before = found.group(), text[: found.start()].split()
-        if verb in FINITE and len(before) > 1 and before[-1].casefold() not in _OPENS:
-            if _INSIDE.search(text, 0, found.start()) or before[-1].endswith(","):
-                return False
-            rest = text[found.end() :]
-            return not rest.strip(" .!") or begins_clause(verb, rest)
-    return False
 
 
 def _lowered(text: str) -> str:
@@ -273,18 +258,20 @@ def _singular(rest: str) -> str:
     return re.sub(r"(^\s*(?:\w+ly |always |never |often )?|\b(?:and|but) )([a-z']+)", one, rest)
 
 
-def _clauses(text: str) -> list[str]:
+def _clauses(text: str, card: Card) -> list[str]:
     """ "<Lala> loves cheese and is afraid of thunder." -> two statements. Only where a verb follows directly."""
     name = text[: text.find(">") + 1]
     if not name.startswith("<") or text.startswith(f"{name}'s"):
         return [sentence(text)]
-    listed = text.startswith(f"{name}:")
-    text = _CONTRACTED.sub(r"\1 is ", text)
+    listed, own = text.startswith(f"{name}:"), own_pronouns(card)
+    text = _CONTRACTED.sub(lambda found: f"{found[1]} {contracted(found[2], pronoun=True)} ", text)
     pieces: list[str] = []
     begun = 0
     asides = [aside.span() for aside in ASIDE.finditer(text)]
     for cut in _SPLIT.finditer(text):
-        if any(first < cut.start() < last for first, last in asides):
+        of = set(re.findall(r"s?he|it", cut.group().casefold()))
+        within = any(first < cut.start() < last for first, last in asides)
+        if within or of - own or TITLED.search(text, 0, cut.start()):
             continue
         verb = cut.group(1) or cut.group(2)
         at = cut.start(1) if cut.group(1) else cut.start(2)
@@ -296,9 +283,9 @@ def _clauses(text: str) -> list[str]:
             pieces.append(text[begun : cut.start()])
             begun = cut.end()
     pieces.append(text[begun:])
-    be = "were " if re.match(r"<[^>]+> are\b", text) else "was "
+    be = "were " if is_plural(card.category) else "was "
     return [
-        sentence(piece if piece.startswith("<") else f"{name} {be if piece.split()[0] in PARTICIPLES else ''}{piece}")
+        sentence(piece if piece.startswith("<") else f"{name} {be if is_passive(piece) else ''}{piece}")
         for piece in pieces
     ]
 

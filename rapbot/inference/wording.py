@@ -14,6 +14,7 @@ from rapbot.messages import Box, Sighting
 _PLURALS = words(
     "sunglasses glasses pants tights pajamas berries tools toys ruins bookshelves shorts jeans scissors binoculars"
     " headphones trousers gloves shoes boots sneakers socks slippers sandals keys earrings clothes flowers"
+    " skates skis trainers leggings overalls mittens earphones earbuds heels"
 )
 _MASSES = words(
     "bread corn coffee food makeup hay pasta soup dough honeycomb coral cloth rope armor water grass snow sand wood"

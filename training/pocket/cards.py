@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rapbot.inference.job import Card
-from rapbot.inference.statements import addressed
+from rapbot.inference.sentences import addressed
 from rapbot.inference.wording import article
 from training.pocket import grammar
 from training.pocket.grammar import Fact, Kind, Saying

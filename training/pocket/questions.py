@@ -6,7 +6,7 @@ import random
 import re
 from dataclasses import dataclass
 
-from rapbot.inference.statements import addressed
+from rapbot.inference.sentences import addressed
 from training.pocket import grammar
 from training.pocket.cards import Invented, Told
 from training.pocket.grammar import Fact

@@ -13,7 +13,7 @@ from pathlib import Path
 from rapbot.inference.job import Card, Job, Scene, Task, VisibleConcepts
 from rapbot.inference.prompt import POCKET_LORA, SILENT, build_choice_prompt, build_prompt, build_short_prompt
 from rapbot.inference.seams import Prompt
-from rapbot.inference.statements import addressed
+from rapbot.inference.sentences import addressed
 from rapbot.messages import Box
 from training.pocket import grammar
 from training.pocket.cards import Invented, invent

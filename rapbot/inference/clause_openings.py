@@ -1,0 +1,195 @@
+"""How a sentence starts that begins within another: "and barks" with <Name>, "her husband drives" with <Name>'s."""
+
+from __future__ import annotations
+
+import re
+
+from rapbot.inference.job import Card
+from rapbot.inference.statements import is_passive
+from rapbot.inference.subjects import NO_POSSESSIVE, contracted, has_own_subject, of_its_maker, own_pronouns
+from rapbot.inference.verbs import (
+    ADVERBS,
+    AMBIGUOUS,
+    BASE,
+    FINITE,
+    PARTICIPLES,
+    STATES,
+    begins_clause,
+    third_person,
+)
+from rapbot.inference.vocabulary import words
+from rapbot.inference.wording import is_plural, mark, possessive
+
+_HARD = words("end strong")
+"""Kinds of places where a clause may end, see clauses.py."""
+_ORDERED = words("end strong anew")
+_LABEL = re.compile(r"[A-Z][\w ]{1,24}:\s")
+_SMALL_LABEL = re.compile(r"(?:[a-z][\w.'-]*\s){0,2}[a-z][\w.'-]*:\s")
+_OF_ONE = {"are": "is", "have": "has", "were": "was", "do": "does", "don't": "doesn't"}
+"""What "they" do, said of one."""
+_PHRASAL = re.compile(r"\s+(?:up|down|off|out|away|back|over|around|along|through|into|nuts|mad|crazy)\b")
+_WITH = re.compile(
+    r"(?:(?:the|your|our|his|her|its|their)\s+(?:(?!who|that|which)[\w'-]+\s+){1,2})?"
+    r"(?:lives|calls|runs|works|looks|sits|plays|goes|cares|waits|swims|walks|comes)\s+(?:with|for|by|from)\b"
+)
+"""Verbs also before a preposition, unlike "walks and loads with ..."."""
+_YOU = re.compile(r"(?:you|everybody|everyone|nobody|people)\s+\w", re.IGNORECASE)
+_DETERMINED = re.compile(r"(?:the|your|our|his|her|its|their)\s", re.IGNORECASE)
+_ITS = re.compile(r"(?:his|her|its|their)\s", re.IGNORECASE)
+_ASKED_FOR = words("please don't dont never no")
+_COUNT = r"(?:one|two|three|four|five|six|seven|eight|nine|ten|\d[\d.,]*)"
+_MEASURE = (
+    rf"(?:one\s+of|{_COUNT}\s*(?:years?|yrs?|months?|weeks?|days?|[mck]?m|k?g|m?l|lit(?:re|er)s?|inch(?:es)?|f(?:ee|oo)?t"
+    r"|met(?:re|er)s?|kilos?|grams?|pounds?|euros?|dollars?|quid|hands|tonnes?|x)\b|\d[\d.,]*\s*[€£$%])"
+)
+_APPOSITION = re.compile(rf"(?:(?:an?|the|your|our|about|worth|aged|from|in|at|on|with)\s|{_MEASURE})", re.IGNORECASE)
+_COUNTED = re.compile(rf"{_COUNT}\s+[a-z]", re.IGNORECASE)
+"""What it has rather than is: "a city bike, 7 gears"."""
+_SO = re.compile(
+    r"(?:afraid|scared|terrified|fond|jealous)\s+of\b|allergic\s+to\b|run\s+by\b"
+    r"|open\s+(?:\d|till|until|from|on|daily|every|all|mon)",
+    re.IGNORECASE,
+)
+"""How it is, wherever that is told."""
+_AGED = re.compile(r"(?:about\s+)?(?:\d+|one|two|three|four|five|six|seven|eight|nine|ten)\s+(?:years?|yrs?|months?)\b")
+_VERB = re.compile(rf"(?:(?:\w+ly|{'|'.join(sorted(ADVERBS))})\s+)?([\w']+)")
+_HAS = re.compile(r"(?:with|w/)\s+", re.IGNORECASE)
+_OF = re.compile(r"of\s+", re.IGNORECASE)
+_PAST = words(
+    "cost came arrived joined met won bought became turned went left lost found wore fits becomes flowers practises"
+    " practices seats holds costs measures celebrates answers reacts suffers has received earned opened entered ended"
+    " changed picked walked bumped slipped passed qualified spent saw weighed measured bit flew dug"
+)
+_ORDERS = BASE | {"do", "don't", "please", "be"}
+_NO_ORDERS = words("like love need cost close present mean fit match")
+"""Verbs that people order nobody to, and words that are more than verbs."""
+_NO_INFINITIVE = re.compile(
+    r"\b(?:to|can|could|will|would|must|let|may|might|should|please|not|\w+n'?t)\b", re.IGNORECASE
+)
+"""After these a verb without s goes on: "likes to swim, chase the ball"."""
+_ED = re.compile(r"[a-z]+(?:ed|wn|ught)$|sold$|sent$|paid$|held$|told$|made$|built$|hung$")
+_OBJECT = re.compile(r"\s+(?:an?|the|your|our|his|her|its|you|us|me|it|him|them)\b", re.IGNORECASE)
+_NOT_DONE = re.compile(r"\s+(?:by|in|at|from|on|with|until|again)\b|\s*$")
+"""After a participle: it was done to the concept."""
+_SAYS = re.compile(r"(?:says?|said|thinks?|claims?|swears?)\W*$")
+"""Belongs to what was said: "worn at Woodstock, he says"."""
+
+
+class Opens:
+    """How a sentence starts that begins within another, and how much of the text that start replaces."""
+
+    def __init__(self, card: Card) -> None:
+        self._plural = plural = is_plural(card.category)
+        self._name, self._possessive = mark(card.name), possessive(card.name)
+        self._be, self._was, self._have = ("are", "were", "have") if plural else ("is", "was", "has")
+        kind = rf"|(?:the|this|your|our|my)\s+(?:{re.escape(card.category)})" if card.category else ""
+        pronouns = "|".join(sorted(own_pronouns(card) & {"she", "he", "it", "they"}))
+        self._subject = re.compile(
+            rf"(?:(?P<pronoun>{pronouns})|{re.escape(card.name)}|{re.escape(self._name)}{kind})(?P<short>'s|'re)?\s+",
+            re.IGNORECASE,
+        )
+
+    def clause(self, kind: str, rest: str, said: str) -> tuple[str, int] | None:
+        """A verb with or without its subject, or a label; `said`: the clause before."""
+        subject = self._subject.match(rest)
+        after = rest[subject.end() :] if subject else rest
+        if subject and subject["short"]:
+            verb = "are" if subject["short"] == "'re" else contracted(after, pronoun=bool(subject["pronoun"]))
+            if verb:
+                return f"{self._name} {self._be if verb == 'is' else verb} ", subject.end()
+            subject, after = None, rest
+        found = _VERB.match(after)
+        if found is None or kind == "attribute" or (subject and (_SAYS.match(after) or of_its_maker(rest))):
+            return None
+        verb, tail = found[1].casefold(), after[found.end() :]
+        if not subject and (opened := self._asked(kind, found, tail, said)):
+            return opened
+        if not subject and kind == "weak" and self._is_another(said) and not _DETERMINED.match(rest):
+            return None
+        if subject and subject[0].casefold() == "they " and not self._plural and verb in _OF_ONE:
+            return f"{self._name} {_OF_ONE[verb]}", subject.end() + found.end()
+        if not _is_name(kind, found[1]) and (
+            begins_clause(verb, tail)
+            or _phrasal(verb, tail)
+            or (verb in FINITE and _WITH.match(after))
+            or (subject and (verb in FINITE or verb in _PAST))
+        ):
+            return f"{self._name} ", subject.end() if subject else 0
+        if verb in BASE and (
+            subject or (self._plural and found[1].islower() and begins_clause(third_person(verb), tail))
+        ):
+            return f"{self._name} ", subject.end() if subject else 0
+        return None if subject else self._without_subject(kind, rest, found[1], tail, said)
+
+    def _asked(self, kind: str, found: re.Match[str], tail: str, said: str) -> tuple[str, int] | None:
+        """An order: "please brush", "never add cream", "avoid the chips"."""
+        verb = found[1].casefold()
+        asked = kind == "so" or (kind in _ORDERED and verb in _ASKED_FOR)
+        if kind in _ORDERED and found[1].islower() and verb in BASE - _NO_ORDERS and not self._plural:
+            asked = asked or found[0].startswith("never ")
+            asked = asked or (bool(_OBJECT.match(tail)) and not _NO_INFINITIVE.search(said))
+        return (f"{self._name}: ", 0) if asked else None
+
+    def _is_another(self, said: str) -> bool:
+        """Whether the clause before is about somebody else, who may also do what follows."""
+        if said.startswith(f"{self._possessive} "):
+            return True
+        label = said.removeprefix(f"{self._name}: ")
+        return label != said and has_own_subject(label)
+
+    def _without_subject(self, kind: str, rest: str, first: str, tail: str, said: str) -> tuple[str, int] | None:
+        """A label, an order, a past or a state; or a subject of its own: "her husband drives a bus"."""
+        verb = first.casefold()
+        label = f"{self._name}: ", 0
+        if kind in _HARD and (_is_label(rest) or (verb in _ORDERS and first[0].isupper() and tail)):
+            return label
+        if kind in _HARD and (_YOU.match(rest) or verb in NO_POSSESSIVE):
+            return label
+        if _own_subject(rest, 1 if kind in _HARD else 2) and (kind in _HARD or _DETERMINED.match(rest)):
+            return (f"{self._possessive} ", len(first) + 1) if _ITS.match(rest) else label
+        be = self._was if said.startswith(f"{self._name} {self._was} ") else self._be
+        if kind in _HARD and (_SO.match(rest) or (_AGED.match(rest) and ":" in said)) and not self._is_another(said):
+            return f"{self._name} {self._be} ", 0
+        passive = verb in PARTICIPLES and (_NOT_DONE.match(tail) or is_passive(rest))
+        if (verb in _PAST or (_ED.match(verb) and _OBJECT.match(tail))) and not passive and not _is_name(kind, first):
+            return f"{self._name} ", 0
+        if verb in STATES:
+            return f"{self._name} {be} ", 0
+        if verb in PARTICIPLES or (_ED.match(verb) and _NOT_DONE.match(tail) and tail) or rest.startswith("sold to "):
+            return f"{self._name} {self._was} ", 0
+        return None
+
+    def attribute(self, kind: str, rest: str) -> tuple[str, int] | None:
+        """More of what it is: "with a limp", "from Rome", ", two years old"."""
+        if kind in _HARD and _COUNTED.match(rest) and not _APPOSITION.match(rest):
+            return f"{self._name}: ", 0
+        if kind != "attribute" and not (kind in _HARD and _APPOSITION.match(rest)):
+            return None
+        if has := _HAS.match(rest):
+            return f"{self._name} {self._have} ", has.end()
+        if of := _OF.match(rest):
+            return f"{self._name} belongs to ", of.end()
+        return f"{self._name} {self._be} ", 0
+
+
+def _is_label(rest: str) -> bool:
+    """ "Vet: Dr. Moore", "vet: Dr. Moore"; not "he says: come"."""
+    small = _SMALL_LABEL.match(rest)
+    return bool(_LABEL.match(rest)) or (small is not None and not FINITE & set(small[0].rstrip(": ").split()))
+
+
+def _is_name(kind: str, word: str) -> bool:
+    """ "Fri 9-18, Sat 10-14": what has a capital within a sentence is no verb, unless it looks like one ("Loves")."""
+    return kind != "end" and word[:1].isupper() and not word.endswith("s")
+
+
+def _phrasal(verb: str, tail: str) -> bool:
+    """ "freaks out", "wolfs down": a verb, whatever the word is else."""
+    return bool(re.fullmatch(r"[a-z]{2,}[^s\W]s", verb) and _PHRASAL.match(tail))
+
+
+def _own_subject(rest: str, shortest: int) -> bool:
+    segment = re.split(r"\s*[,;.]\s|\s+(?:and|but)\s+", rest, maxsplit=1)[0].rstrip(" .!")
+    does = has_own_subject(segment, shortest) or (_DETERMINED.match(segment) and _WITH.match(segment))
+    last = segment.split()[-1].casefold() if segment.split() else ""
+    return bool(does) and (last not in FINITE or (last not in AMBIGUOUS and len(segment.split()) > 2))

@@ -1,0 +1,70 @@
+"""A card's info as sentences, said to who asks: where one ends, which full stops end none, and who "my" is."""
+
+from __future__ import annotations
+
+import re
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'(]?[A-Z0-9])|\s*[;\n•]\s*|(?<!\d)\s+[-–—]\s+")
+_ANY_SENTENCE_END = re.compile(r"(?:(?<=[^\W\d_]{2}[.!?])|(?<=[!?]{2}))\s+|\s*[;\n•]\s*|(?<!\d)\s+[-–—]\s+")
+"""Of who writes everything small."""
+_BULLET = re.compile(r"^[/|•*–—-]+\s+")
+_TITLE = re.compile(
+    r"\b(?:[MD]rs?|Ms|St|Sgt|Prof|Capt|e\.g|i\.e|approx|ca)\.$"
+    r"|(?:^|[\"'“(]|\b(?!(?:size|type|class|plan|vitamin)\b)[\w.]+ )[\"'“(]?[A-Z]\.$"
+)
+"""Before a name or a number: "Dr. Moore", "signed E. Marsh"."""
+_NUMBER = re.compile(r"\b[Nn][or]\.$")
+_NUMBERED = re.compile(r"[A-Z]{2,}\b|[A-Za-z#-]*\d")
+"""What "no. 9" counts, unlike "Good with kids: no. He bites"."""
+_SHORT = re.compile(
+    r"\b(?:[ap]\.m|[Tt]el|etc|vs|Rd|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec|Mon|Tues?|Wed|Thurs?|Fri)\.$"
+)
+"""May end a sentence, and does where a capital follows."""
+ASIDE = re.compile(r"\([^()]*\)|(?<![^\s(])\"\S[^\"]*\"|“[^”]*”")
+"""Stays whole."""
+_MEASURED = ((re.compile(r"<\s*(?=\d)"), "under "), (re.compile(r"(?<![-=])>\s*(?=\d)"), "over "))
+"""Signs that would be lost with the brackets of names."""
+_FIRST_PERSON = tuple(
+    (re.compile(pattern), word)
+    for pattern, word in (
+        (r"\b(?:I am|I'm|[Ww]e are|[Ww]e're)\b", "you are"),
+        (r"\bI was\b", "you were"),
+        (r"\bam I\b", "are you"),
+        (r"(?:^|(?<=[.!?] ))(?:I|We)\b", "You"),
+        (r"(?<!-)\b(?:I|me|we|us|We)\b(?!-)", "you"),
+        (r"\b(?:mine|ours)\b", "yours"),
+        (r"\b(?:[Mm]y|[Oo]ur)\b", "your"),
+        (r"\b(?:myself|ourselves)\b", "yourself"),
+    )
+)
+_MINE = re.compile(r"\bmy\b", re.IGNORECASE)
+
+
+def sentences(info: str) -> list[str]:
+    parts: list[str] = []
+    for sign, word in _MEASURED:
+        info = sign.sub(word, info)
+    text = "\n".join(" ".join(line.split()) for line in info.replace("<", "").replace(">", "").splitlines())
+    end = _SENTENCE_END if re.search(r"[.!?]\s+[A-Z]", text) else _ANY_SENTENCE_END
+    for part in end.split(text):
+        if parts and abbreviated(parts[-1], part):
+            parts[-1] = f"{parts[-1]} {part}"
+        elif (said := _BULLET.sub("", part.strip())).strip(" .!?"):
+            parts.append(said)
+    return parts
+
+
+def abbreviated(before: str, after: str) -> bool:
+    """Whether the full stop that ends `before` belongs to its last word and the sentence goes on with `after`."""
+    if _NUMBER.search(before):
+        return bool(_NUMBERED.match(after))
+    return bool(_TITLE.search(before)) or bool(_SHORT.search(before) and not after[:1].isupper())
+
+
+def addressed(text: str, owner: str | None = None) -> str:
+    """As said to who asks: the writer of a card is the one who asks about it, or, where it is shared, `owner`."""
+    if owner is not None:
+        return _MINE.sub(f"{owner}'s", text)
+    for pattern, word in _FIRST_PERSON:
+        text = pattern.sub(word, text)
+    return text

@@ -1,0 +1,117 @@
+"""Who does what a card tells: the concept, or somebody else whom the card brings in ("her husband drives a bus")."""
+
+from __future__ import annotations
+
+import re
+
+from rapbot.inference.job import Card
+from rapbot.inference.kinds import is_animal, is_person
+from rapbot.inference.verbs import BASE, FINITE, begins_clause
+from rapbot.inference.vocabulary import words
+from rapbot.inference.wording import is_plural
+
+_INSIDE = re.compile(r"\b(?:who|that|which|when|while|where|because|if|whose|as|what)\b")
+"""Begins a clause inside another."""
+OPENS = words("a an the your our his her its their and or of with in on at for from to by very no but then")
+"""After these comes a thing, whatever else the word may be."""
+_LEADS = words("in on at when after before since during every now today then if once for with by from to until while")
+"""What begins with these has its subject later on: "At night, he guards the house"."""
+_DESCRIBING = words("a an the your our")
+NO_POSSESSIVE = words("there's here's that's it's she's he's who's what's where's let's")
+_DETERMINER = r"(?:the|your|our|his|her|its|their)"
+_TOLD_OF_IT = re.compile(r"\b[a-z]+(?:ed|old|ave|ot|ought|ook|ade|ound|eft|ost|ent|et|ut) (?:it|her|him|them|me|us)\b")
+"""A past tense and whom it happened to: "my teacher sold it to me" is not what the concept is."""
+_MANY_DO = re.compile(
+    rf"(?:{_DETERMINER}|two|three|four|both|all|some|many)\s+(?:[\w'-]+\s+)??(?:[a-z-]+s|children|people|men|women|mice)"
+    r"\s+(?P<verb>[a-z]+)(?=$|[.!]|\s+(?:over|with|at|in|on|about|for|from|when|if|like|every|well|too|the|an?|your|his"
+    r"|her|its|it|him|them|you)\b)",
+    re.IGNORECASE,
+)
+"""Several who do something: "my kids fight over it"."""
+TITLED = re.compile(r"\b(?:the|your|his|her|their)\s+[\w-]+,\s+(?:[DM]rs?\.?\s+|Ms\.?\s+)?[A-Z]\w+$")
+"""The verb is theirs: "the librarian, Mrs. Koch, knows everything"."""
+_ONE_DO = re.compile(
+    rf"{_DETERMINER}\s+(?:[\w'-]+\s+){{0,2}}?(?!you\b|to\b)[\w'-]+\s+(?P<verb>[a-z]+)\s+(?:it|him|them)\b",
+    re.IGNORECASE,
+)
+"""Without its s, or of several: "my parents-in-law love it"."""
+_TOGETHER = re.compile(
+    rf"\band\s+(?:{_DETERMINER}\s[\w' -]+?|[A-Z]\w+)\s+(?:live|love|share|work|run|own|play|have|are|were|go|come|sleep"
+    r"|hate|like|eat|need|met|got)\s+(?!of\b)\w"
+)
+"""Two who do something: "his wife and their son live in Utrecht"."""
+_PREDICATE = (
+    r"(?:(?:an?|the|your|not|always|never|often|usually|too|very|so|quite|really|in|on|at|from|upside|gone)\b"
+    r"|(?:[a-z]+ed|broken|torn|stuck|bent|dead|gone|missing|full|empty|open|closed|long|short|old|new|big|small|loose|wet"
+    r"|dirty|good|great|sick|ill|deaf|blind|afraid|scared|fond|allergic|shy|happy|tired|vegan|\d+)"
+    r"(?=$|[.,!]|\s+(?:by|in|at|on|to|of|with|from|for|when|since|and|but|years?|months?|weeks?)\b))"
+)
+_IS = re.compile(_PREDICATE, re.IGNORECASE)
+_ITS_PART_IS = re.compile(rf"(?:{_DETERMINER})\s+(?:[\w-]+\s+)?[\w-]+'s\s+{_PREDICATE}", re.IGNORECASE)
+_HAS_DONE = re.compile(
+    r"(?:(?:never|always|already|also|just|only|still)\s+)?(?:been|got|had|become|lived|worked"
+    r"|(?!called|named|considered)\w+(?:ed|en|wn|ught|ost)\s+(?:an?|the|your|his|her|its|him|it|them)\b)",
+    re.IGNORECASE,
+)
+_SHE_OR_HE = re.compile(r"(?:^|[.!?,;\n]\s*(?:(?:and|but)\s+)?)(s?he|her|his)\b", re.IGNORECASE)
+_MAKER = re.compile(
+    r"(?:s?he|they)\s+(?:\w+ly\s+)?(?:gave|made|took|knitted|bought|sewed|built|painted|left|brought|carved|wore|won|sent|drew"
+    r"|wrote|sold|inherited|baked|designed|used)\s+(?:it|them)\b",
+    re.IGNORECASE,
+)
+"""Who does that to "it" is somebody else: "a gift from my aunt, she knitted it"."""
+KIN = re.compile(
+    r"\b(?:(?:grand|step)?(?:mother|father|ma|pa|mum|dad|son|daughter)|mom|granny|nan|uncle|aunt(?:ie)?|cousin|sister"
+    r"|brother|wife|husband|friend|neighbou?r|boss|teacher|colleague|nephew|niece|girlfriend|boyfriend|guy|man|woman)\b",
+    re.IGNORECASE,
+)
+
+
+def has_own_subject(text: str, shortest: int = 2) -> bool:
+    """ "The rear brake squeaks", "My first teacher sold it to me": what stands first, of `shortest` words or more, does
+    something itself."""
+    told = _TOLD_OF_IT.search(text)
+    if (told and not _INSIDE.search(text, 0, told.start())) or _ITS_PART_IS.match(text) or _TOGETHER.search(text):
+        return True
+    if text.split()[0].casefold() not in _LEADS:
+        text = text.split(", ", 1)[0]
+    if any((several := do.match(text)) and several["verb"] in BASE for do in (_MANY_DO, _ONE_DO)):
+        return True
+    for found in re.finditer(r"[a-z']+", text):
+        verb, before = found.group(), text[: found.start()].split()
+        if verb in FINITE and len(before) >= shortest and before[-1].casefold() not in OPENS:
+            if _INSIDE.search(text, 0, found.start()) or before[-1].endswith(","):
+                return False
+            if before[-1] in {"he", "she", "it"} and before[0].casefold() in _DESCRIBING:  # "a ginger tom he came from"
+                return False
+            rest = text[found.end() :]
+            return not rest.strip(" .!") or begins_clause(verb, rest)
+    return False
+
+
+def contracted(rest: str, *, pronoun: bool = False) -> str:
+    """What "'s" before `rest` is short for: "has" ("been to Rome") or "is" ("from Rome"); "" where it tells whose it is,
+    which it does not after a pronoun."""
+    if _HAS_DONE.match(rest):
+        return "has"
+    return "is" if pronoun or _IS.match(rest) else ""
+
+
+def own_pronouns(card: Card) -> frozenset[str]:
+    """Which pronouns mean the concept, case-folded: not "he" of a thing with a maker, or after "she"."""
+    if is_plural(card.category):
+        return frozenset({"they", "their", "these"})
+    own = {"it", "its", "she", "her", "he", "his", "they", "their", "this", "that"}
+    if is_person(card.category):
+        own -= {"it", "its"}
+    if not (is_person(card.category) or is_animal(card.category)) and KIN.search(card.info):
+        if re.search(r"\bit(?:s|'s)?\b", card.info, re.IGNORECASE):
+            own -= {"she", "her", "he", "his"}
+    elif first := _SHE_OR_HE.search(card.info):
+        own -= {"he", "his"} if first[1].casefold() in {"she", "her"} else {"she", "her"}
+    return frozenset(own)
+
+
+def of_its_maker(text: str) -> bool:
+    """ "She knitted it for me" is about her."""
+    return bool(_MAKER.match(text))
