@@ -61,6 +61,55 @@ APOSTROPHE = "'"
         ("Milo Petersen is at war with Nadia.", ["Petersen is at war with Nadia"]),
         ("Milo (the fat one) turned 9 in May.", ["(the fat one) turned 9 in May"]),
         ("Milo the cat - a tabby.", ["is a tabby"]),
+        (
+            "Chip no. 981, St. Anne's vet (Dr. Moore), born on 14 Feb. at 3:52 a.m.",
+            [": Chip no. 981, St. Anne's vet (Dr. Moore)", "was born on 14 Feb. at 3:52 a.m"],
+        ),
+        ("Milo, who is 12 and deaf, sleeps a lot.", ["is 12 and deaf", "sleeps a lot"]),
+        ("My brother Milo drives a bus.", ["is your brother", "drives a bus"]),
+        (
+            "Milo's from Tunis, he's got fleas & he's been to Rome.",
+            ["is from Tunis", "has got fleas", "has been to Rome"],
+        ),
+        (
+            "A round cushion, my kids fight over it, that's why the cat's upside down.",
+            ["is a round cushion", ": your kids fight over it", ": that's why the cat's upside down"],
+        ),
+        ("The heater's broken. The cat's asleep at noon.", [": The heater's broken", "is asleep at noon"]),
+        ("He has a friend named Zoe who lives in York.", ["has a friend named Zoe who lives in York"]),
+        ("A cat tamed by a guy called Fiete who sings.", ["is a cat tamed by a guy called Fiete who sings"]),
+        ("A gift from my aunt. She knitted it.", ["is a gift from your aunt", ": She knitted it"]),
+        ("He is black. Her name is Greta.", ["is black", ": Her name is Greta"]),
+        (
+            "Bought it in Leeds. Came to us and bought a boat. Bought a year ago.",
+            [": Bought it in Leeds", "came to you", "bought a boat", "was bought a year ago"],
+        ),
+        (
+            "Stolen in 2020 and found again in a canal, covered in mud, sold to us.",
+            ["was stolen in 2020", "was found again in a canal", "is covered in mud", "was sold to you"],
+        ),
+        ("Bit the vet, he bit my aunt, died in May.", [": Bit the vet", "bit your aunt", "died in May"]),
+        (
+            "Purrs, battery lasts 9 hours, Anna feeds him, bin must be emptied, open Fri 9-18, Sat 10-14.",
+            ["purrs", ": battery lasts 9 hours", ": Anna feeds him", ": bin must be emptied, open Fri 9-18, Sat 10-14"],
+        ),
+        (
+            "Purrs and the librarian, Mrs. Koch, knows everything.",
+            ["purrs and the librarian, Mrs. Koch, knows everything"],
+        ),
+        ("A city bike, 7 gears, 3 kg.", ["is a city bike", ": 7 gears", "is 3 kg"]),
+        (
+            "Hates baths, avoid the chips, never add cream, vet: none, so shut the door.",
+            ["hates baths", ": avoid the chips", ": never add cream", ": vet: none", ": shut the door"],
+        ),
+        ("Likes to swim, chase the ball and nap.", ["likes to swim, chase the ball and nap"]),
+        ("One paw is white and covered with scars.", [": One paw is white and covered with scars"]),
+        ("Worn at Woodstock, he says.", ["is worn at Woodstock, he says"]),
+        (
+            'Allergic to nuts!! his bed is red. says "no, she bites, Kevin".',
+            ["is allergic to nuts!!", "'s bed is red", 'says "no, she bites, Kevin"'],
+        ),
+        ("Weighs < 5 kg.", ["weighs under 5 kg"]),
         ("", []),
     ],
 )

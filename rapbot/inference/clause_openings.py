@@ -6,7 +6,7 @@ import re
 
 from rapbot.inference.job import Card
 from rapbot.inference.statements import is_passive
-from rapbot.inference.subjects import NO_POSSESSIVE, contracted, has_own_subject, of_its_maker, own_pronouns
+from rapbot.inference.subjects import NO_POSSESSIVE, SAYS, contracted, has_own_subject, of_its_maker, own_pronouns
 from rapbot.inference.verbs import (
     ADVERBS,
     AMBIGUOUS,
@@ -71,8 +71,6 @@ _ED = re.compile(r"[a-z]+(?:ed|wn|ught)$|sold$|sent$|paid$|held$|told$|made$|bui
 _OBJECT = re.compile(r"\s+(?:an?|the|your|our|his|her|its|you|us|me|it|him|them)\b", re.IGNORECASE)
 _NOT_DONE = re.compile(r"\s+(?:by|in|at|from|on|with|until|again)\b|\s*$")
 """After a participle: it was done to the concept."""
-_SAYS = re.compile(r"(?:says?|said|thinks?|claims?|swears?)\W*$")
-"""Belongs to what was said: "worn at Woodstock, he says"."""
 
 
 class Opens:
@@ -84,6 +82,10 @@ class Opens:
         self._be, self._was, self._have = ("are", "were", "have") if plural else ("is", "was", "has")
         kind = rf"|(?:the|this|your|our|my)\s+(?:{re.escape(card.category)})" if card.category else ""
         pronouns = "|".join(sorted(own_pronouns(card) & {"she", "he", "it", "they"}))
+        self._itself = re.compile(rf"\b(?:{pronouns}|this\s+\w+)\s+(?!(?:and|but)\b)[a-z]", re.IGNORECASE)
+        first = re.split(r"[.,;\n]", card.info, maxsplit=1)[0]
+        self._first = words(first.casefold()) if first.strip() and not has_own_subject(first) else frozenset()
+        """What the card calls it, as "The bottle was ..." does later on."""
         self._subject = re.compile(
             rf"(?:(?P<pronoun>{pronouns})|{re.escape(card.name)}|{re.escape(self._name)}{kind})(?P<short>'s|'re)?\s+",
             re.IGNORECASE,
@@ -99,7 +101,7 @@ class Opens:
                 return f"{self._name} {self._be if verb == 'is' else verb} ", subject.end()
             subject, after = None, rest
         found = _VERB.match(after)
-        if found is None or kind == "attribute" or (subject and (_SAYS.match(after) or of_its_maker(rest))):
+        if found is None or kind == "attribute" or (subject and (SAYS.match(after) or of_its_maker(rest))):
             return None
         verb, tail = found[1].casefold(), after[found.end() :]
         if not subject and (opened := self._asked(kind, found, tail, said)):
@@ -135,7 +137,9 @@ class Opens:
         if said.startswith(f"{self._possessive} "):
             return True
         label = said.removeprefix(f"{self._name}: ")
-        return label != said and has_own_subject(label)
+        if label == said or self._itself.search(label) or set(label.casefold().split()[1:2]) & self._first:
+            return False
+        return has_own_subject(label)
 
     def _without_subject(self, kind: str, rest: str, first: str, tail: str, said: str) -> tuple[str, int] | None:
         """A label, an order, a past or a state; or a subject of its own: "her husband drives a bus"."""
@@ -147,7 +151,7 @@ class Opens:
             return label
         if _own_subject(rest, 1 if kind in _HARD else 2) and (kind in _HARD or _DETERMINED.match(rest)):
             return (f"{self._possessive} ", len(first) + 1) if _ITS.match(rest) else label
-        be = self._was if said.startswith(f"{self._name} {self._was} ") else self._be
+        be = self._was if kind == "weak" and said.startswith(f"{self._name} {self._was} ") else self._be
         if kind in _HARD and (_SO.match(rest) or (_AGED.match(rest) and ":" in said)) and not self._is_another(said):
             return f"{self._name} {self._be} ", 0
         passive = verb in PARTICIPLES and (_NOT_DONE.match(tail) or is_passive(rest))

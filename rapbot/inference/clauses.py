@@ -48,16 +48,18 @@ _NOMINAL = re.compile(
 )
 """A predicate that says what somebody is; what follows a comma there says more of that."""
 _UNFINISHED = re.compile(
-    r"(?:^|\s)(?:present|gift|souvenir|photo|picture|portrait|piece|cup|glass|pair|friend|member|part|is|are|was|were|\w+ed"
-    r"|grown|sewn|known|woven|given|taken|done|built|cut|bought|brought|made)$",
+    r"(?:^|\s)(?:is|are|was|were|\w+ed|grown|sewn|known|woven|given|taken|done|built|cut|bought|brought|made)$",
     re.IGNORECASE,
 )
-"""What is nothing without what follows: "a present from grandma", "covered with patches"."""
-_OF_A_THING = re.compile(r"\b(?:(?:of|like|for|by)\s+(?:an?|your|our|his|her|their|one)|called|named|by)\s", re.IGNORECASE)
-_SOMEBODY = re.compile(
-    rf"\b(?:by|of|for|to|like|from|with|called|named)\s+(?:[A-Z]|.*(?:{KIN.pattern}|\w(?:er|or|ist|man|lady|kid|child)\b))",
+_WHOSE = re.compile(
+    r"(?:^|\s)(?:present|gift|souvenir|photo|picture|portrait|piece|cup|glass|pair|friend|member|part)$", re.IGNORECASE
 )
-"""After these, "with", "who" and "that" may tell of somebody or something else: "done by a guy who speaks in rhymes"."""
+"""What is nothing without what follows: "covered with patches", "a present from grandma"."""
+_OF_A_THING = re.compile(r"\b(?:(?:of|like|for)\s+(?:an?|your|our|his|her|their|one)|called|named|by)\s", re.IGNORECASE)
+_SOMEBODY = re.compile(
+    rf"\b(?:by|of|for|to|like|from|with|called|named)\s+(?:[A-Z]|.*(?:{KIN.pattern}|\w(?:er|or|ist|man|lady|kid|child)\b))"
+)
+"""After these, "with", "that" and "who" may tell of something or somebody else: "done by a guy who sings"."""
 _MORE = re.compile(r"(?:with|w/|called|named)\s", re.IGNORECASE)
 
 
@@ -95,7 +97,7 @@ def _pieces(statement: str, card: Card, *, attributes: bool = True) -> Iterator[
         opened = opens.clause(found.kind, body[found.end :], start + piece)
         if opened is not None:
             nominal = False
-        elif attributes and nominal and not (found.kind == "attribute" and _UNFINISHED.search(piece)):
+        elif attributes and nominal:
             opened = opens.attribute(found.kind, body[found.end :])
         if opened is None and found.kind == "end":
             opened, nominal = (f"{name}: ", 0), False
@@ -114,8 +116,9 @@ def _goes_on(body: str, found: _Break, piece: str, *, nominal: bool) -> bool:
     if found.kind == "relative":
         other = _SOMEBODY if "who" in body[found.start : found.end].casefold() else _OF_A_THING
         return not nominal or bool(other.search(piece))
-    if found.kind == "attribute" and _MORE.match(after):
-        return bool(_OF_A_THING.search(piece))
+    if found.kind == "attribute":
+        unsaid = _OF_A_THING if _MORE.match(after) else _WHOSE
+        return bool(_UNFINISHED.search(piece) or unsaid.search(piece))
     return abbreviated(before, after) or bool(TITLED.search(body, 0, found.start))
 
 

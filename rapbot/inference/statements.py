@@ -10,6 +10,7 @@ from rapbot.inference.subjects import (
     KIN,
     NO_POSSESSIVE,
     OPENS,
+    SAYS,
     TITLED,
     contracted,
     has_own_subject,
@@ -195,6 +196,9 @@ def _fragment(text: str, card: Card) -> str:
     subject = re.match(rf"(?:the|this|your|our)\s+(?:[\w-]+\s+)?{re.escape(card.category)}\s+(?=[a-z])", text, re.I)
     if card.category and subject and _finite_at_start(text[subject.end() :]):
         return f"{name} {text[subject.end() :]}"
+    short = re.match(rf"(?:the|this|your|our)\s+{re.escape(card.category)}'s\s+", text, re.I)
+    if card.category and short and (is_or_has := contracted(text[short.end() :])):
+        return f"{name} {is_or_has} {text[short.end() :]}"
     if _DONE_TO_IT.match(text) and not formerly:
         return f"{name}: {text}"
     if (first in STATES or is_passive(text)) and not _describes(text, card):
@@ -270,7 +274,7 @@ def _clauses(text: str, card: Card) -> list[str]:
     asides = [aside.span() for aside in ASIDE.finditer(text)]
     for cut in _SPLIT.finditer(text):
         of = set(re.findall(r"s?he|it", cut.group().casefold()))
-        within = any(first < cut.start() < last for first, last in asides)
+        within = any(first < cut.start() < last for first, last in asides) or SAYS.match(text, cut.end())
         if within or of - own or TITLED.search(text, 0, cut.start()):
             continue
         verb = cut.group(1) or cut.group(2)

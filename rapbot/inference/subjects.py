@@ -43,7 +43,7 @@ _TOGETHER = re.compile(
 _PREDICATE = (
     r"(?:(?:an?|the|your|not|always|never|often|usually|too|very|so|quite|really|in|on|at|from|upside|gone)\b"
     r"|(?:[a-z]+ed|broken|torn|stuck|bent|dead|gone|missing|full|empty|open|closed|long|short|old|new|big|small|loose|wet"
-    r"|dirty|good|great|sick|ill|deaf|blind|afraid|scared|fond|allergic|shy|happy|tired|vegan|\d+)"
+    r"|dirty|good|great|sick|ill|deaf|blind|afraid|scared|fond|allergic|shy|happy|tired|vegan|a(?:sleep|wake|live|lone)|\d+)"
     r"(?=$|[.,!]|\s+(?:by|in|at|on|to|of|with|from|for|when|since|and|but|years?|months?|weeks?)\b))"
 )
 _IS = re.compile(_PREDICATE, re.IGNORECASE)
@@ -54,6 +54,8 @@ _HAS_DONE = re.compile(
     re.IGNORECASE,
 )
 _SHE_OR_HE = re.compile(r"(?:^|[.!?,;\n]\s*(?:(?:and|but)\s+)?)(s?he|her|his)\b", re.IGNORECASE)
+SAYS = re.compile(r"(?:says?|said|thinks?|claims?|swears?)\W*$")
+"""Belongs to what was said: "worn at Woodstock, he says"."""
 _MAKER = re.compile(
     r"(?:s?he|they)\s+(?:\w+ly\s+)?(?:gave|made|took|knitted|bought|sewed|built|painted|left|brought|carved|wore|won|sent|drew"
     r"|wrote|sold|inherited|baked|designed|used)\s+(?:it|them)\b",
@@ -90,8 +92,8 @@ def has_own_subject(text: str, shortest: int = 2) -> bool:
 
 
 def contracted(rest: str, *, pronoun: bool = False) -> str:
-    """What "'s" before `rest` is short for: "has" ("been to Rome") or "is" ("from Rome"); "" where it tells whose it is,
-    which it does not after a pronoun."""
+    """What "'s" before `rest` is short for: "has" ("been to Rome"), "is" ("from Rome") or "" where it tells whose it
+    is, which it never does after a pronoun."""
     if _HAS_DONE.match(rest):
         return "has"
     return "is" if pronoun or _IS.match(rest) else ""
@@ -105,7 +107,7 @@ def own_pronouns(card: Card) -> frozenset[str]:
     if is_person(card.category):
         own -= {"it", "its"}
     if not (is_person(card.category) or is_animal(card.category)) and KIN.search(card.info):
-        if re.search(r"\bit(?:s|'s)?\b", card.info, re.IGNORECASE):
+        if re.search(r"(?<!believe )\bit(?:s|'s)?\b", card.info, re.IGNORECASE):
             own -= {"she", "her", "he", "his"}
     elif first := _SHE_OR_HE.search(card.info):
         own -= {"he", "his"} if first[1].casefold() in {"she", "her"} else {"she", "her"}

@@ -16,7 +16,7 @@ _IRREGULAR = words(
     " fell hid chose drew fought froze rang shook slept sat slid stole struck swore tore threw woke said"
 )
 BASE = words(
-    "abandon accept achieve acquire act adapt adjust admire admit adore advise afford agree allow amble amuse"
+    "abandon accept achieve acquire act adapt add adjust admire admit adore advise afford agree allow amble amuse"
     " announce annoy answer apologise apologize appeal appear apply appreciate approach approve argue arrange arrive"
     " ask assemble assist assume assure astonish attack attend attract avoid bake bark bathe bear beckon beg behave"
     " belong benefit bite blame bless blink bloom blow blush boast boil borrow bounce brag break breathe bring"
@@ -123,7 +123,9 @@ AMBIGUOUS = words(
 """Words of FINITE that are also things or states: a clause begins with them only where something follows."""
 _OF_THINGS = words("and or from by with without for")
 """What follows things and states: "walks with grandpa", "loved by all"."""
-ADVERBS = words("always never only often usually sometimes also still really mostly just even not now rarely then")
+ADVERBS = words(
+    "always never only often usually sometimes also still really mostly just even not now rarely then first"
+)
 PARTICIPLES = words(
     "born bought made adopted stolen found named painted given built knitted handmade designed inherited rescued"
     " crocheted sewn carved woven printed signed engraved raised bred"
