@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from rapbot.inference.fragments import DONE_TO_IT, is_passive
 from rapbot.inference.job import Card
-from rapbot.inference.statements import is_passive
-from rapbot.inference.subjects import NO_POSSESSIVE, SAYS, contracted, has_own_subject, of_its_maker, own_pronouns
+from rapbot.inference.subjects import NO_POSSESSIVE, SAYS, has_own_subject, of_its_maker, own_pronouns, spelled
 from rapbot.inference.verbs import (
     ADVERBS,
     AMBIGUOUS,
@@ -33,7 +33,9 @@ _WITH = re.compile(
     r"(?:lives|calls|runs|works|looks|sits|plays|goes|cares|waits|swims|walks|comes)\s+(?:with|for|by|from)\b"
 )
 """Verbs also before a preposition, unlike "walks and loads with ..."."""
-_YOU = re.compile(r"(?:you|everybody|everyone|nobody|people)\s+\w", re.IGNORECASE)
+_FOND = re.compile(r"\b(?:loves?|likes?|enjoys?|adores?|prefers?|hates?|needs?|wants?)\s")
+"""What follows "and" may be one more thing: "likes car rides and walks with grandpa"."""
+_YOU = re.compile(r"(?:you(?:'ll|'d|'ve)?|everybody|everyone|nobody|people)\s+\w", re.IGNORECASE)
 _DETERMINED = re.compile(r"(?:the|your|our|his|her|its|their)\s", re.IGNORECASE)
 _ITS = re.compile(r"(?:his|her|its|their)\s", re.IGNORECASE)
 _ASKED_FOR = words("please don't dont never no")
@@ -58,17 +60,23 @@ _OF = re.compile(r"of\s+", re.IGNORECASE)
 _PAST = words(
     "cost came arrived joined met won bought became turned went left lost found wore fits becomes flowers practises"
     " practices seats holds costs measures celebrates answers reacts suffers has received earned opened entered ended"
-    " changed picked walked bumped slipped passed qualified spent saw weighed measured bit flew dug"
+    " changed picked walked bumped slipped passed qualified spent saw weighed measured bit flew dug fled"
 )
+_LIKE_A_VERB = re.compile(r"[a-z]{2,}(?:s|ed)$")
+"""Whatever it is, after a pronoun."""
 _ORDERS = BASE | {"do", "don't", "please", "be"}
-_NO_ORDERS = words("like love need cost close present mean fit match")
+_NO_ORDERS = words("like love need cost open close present mean fit match")
 """Verbs that people order nobody to, and words that are more than verbs."""
+_OFTEN = re.compile(r"\s+(?:once|twice|daily|weekly|monthly|every|before|gently|carefully|regularly|overnight)\b")
 _NO_INFINITIVE = re.compile(
     r"\b(?:to|can|could|will|would|must|let|may|might|should|please|not|\w+n'?t)\b", re.IGNORECASE
 )
 """After these a verb without s goes on: "likes to swim, chase the ball"."""
 _ED = re.compile(r"[a-z]+(?:ed|wn|ught)$|sold$|sent$|paid$|held$|told$|made$|built$|hung$")
-_OBJECT = re.compile(r"\s+(?:an?|the|your|our|his|her|its|you|us|me|it|him|them)\b", re.IGNORECASE)
+_OBJECT = re.compile(r"\s+(?:\d|an?|the|your|our|his|her|its|you|us|me|it|him|them)\b", re.IGNORECASE)
+_PASSED_ON = re.compile(r"(?:sold|sent|given)\s+to\b|left\s+(?:on|behind|under|outside)\b")
+_LEFT = re.compile(r"\s+(?:in|at|for|when|him|her|it|an?|the|you|us|school|home|your|\d)\b")
+"""After the past of "leave", unlike "left hand"."""
 _NOT_DONE = re.compile(r"\s+(?:by|in|at|from|on|with|until|again)\b|\s*$")
 """After a participle: it was done to the concept."""
 
@@ -82,12 +90,14 @@ class Opens:
         self._be, self._was, self._have = ("are", "were", "have") if plural else ("is", "was", "has")
         kind = rf"|(?:the|this|your|our|my)\s+(?:{re.escape(card.category)})" if card.category else ""
         pronouns = "|".join(sorted(own_pronouns(card) & {"she", "he", "it", "they"}))
+        others = "|".join(sorted({"she", "he", "it", "they"} - own_pronouns(card)))
+        self._other = re.compile(rf"(?:{others})\s+(?!and\b)[a-z]" if others else "(?!)")
         self._itself = re.compile(rf"\b(?:{pronouns}|this\s+\w+)\s+(?!(?:and|but)\b)[a-z]", re.IGNORECASE)
         first = re.split(r"[.,;\n]", card.info, maxsplit=1)[0]
         self._first = words(first.casefold()) if first.strip() and not has_own_subject(first) else frozenset()
         """What the card calls it, as "The bottle was ..." does later on."""
         self._subject = re.compile(
-            rf"(?:(?P<pronoun>{pronouns})|{re.escape(card.name)}|{re.escape(self._name)}{kind})(?P<short>'s|'re)?\s+",
+            rf"(?:(?P<pronoun>{pronouns})|{re.escape(card.name)}|{re.escape(self._name)}{kind})(?P<short>'s|'re|'ll|'d|'ve)?\s+",
             re.IGNORECASE,
         )
 
@@ -96,14 +106,17 @@ class Opens:
         subject = self._subject.match(rest)
         after = rest[subject.end() :] if subject else rest
         if subject and subject["short"]:
-            verb = "are" if subject["short"] == "'re" else contracted(after, pronoun=bool(subject["pronoun"]))
-            if verb:
+            if verb := spelled(subject["short"], after, pronoun=bool(subject["pronoun"])):
                 return f"{self._name} {self._be if verb == 'is' else verb} ", subject.end()
             subject, after = None, rest
         found = _VERB.match(after)
-        if found is None or kind == "attribute" or (subject and (SAYS.match(after) or of_its_maker(rest))):
+        if found is None or kind == "attribute" or (subject and SAYS.match(after)):
             return None
+        if of_its_maker(rest) or (kind in _HARD and self._other.match(rest)):
+            return None if self._is_another(said) or kind not in _HARD else (f"{self._name}: ", 0)
         verb, tail = found[1].casefold(), after[found.end() :]
+        if not subject and DONE_TO_IT.match(rest):
+            return (f"{self._name}: ", 0) if kind in _HARD else None
         if not subject and (opened := self._asked(kind, found, tail, said)):
             return opened
         if not subject and kind == "weak" and self._is_another(said) and not _DETERMINED.match(rest):
@@ -113,8 +126,9 @@ class Opens:
         if not _is_name(kind, found[1]) and (
             begins_clause(verb, tail)
             or _phrasal(verb, tail)
-            or (verb in FINITE and _WITH.match(after))
+            or (verb in FINITE and _WITH.match(after) and not (kind == "weak" and _FOND.search(said)))
             or (subject and (verb in FINITE or verb in _PAST))
+            or (subject and subject["pronoun"] and _LIKE_A_VERB.match(found[1]))
         ):
             return f"{self._name} ", subject.end() if subject else 0
         if verb in BASE and (
@@ -126,11 +140,13 @@ class Opens:
     def _asked(self, kind: str, found: re.Match[str], tail: str, said: str) -> tuple[str, int] | None:
         """An order: "please brush", "never add cream", "avoid the chips"."""
         verb = found[1].casefold()
-        asked = kind == "so" or (kind in _ORDERED and verb in _ASKED_FOR)
+        asked = kind == "so" or (
+            kind in _ORDERED and (verb in _ASKED_FOR or (verb == "do" and tail.startswith(" not ")))
+        )
         if kind in _ORDERED and found[1].islower() and verb in BASE - _NO_ORDERS and not self._plural:
-            asked = asked or found[0].startswith("never ")
+            asked = asked or found[0].startswith("never ") or bool(_OFTEN.match(tail))
             asked = asked or (bool(_OBJECT.match(tail)) and not _NO_INFINITIVE.search(said))
-        return (f"{self._name}: ", 0) if asked else None
+        return (f"{self._name}: ", 0) if asked or kind == "so" else None
 
     def _is_another(self, said: str) -> bool:
         """Whether the clause before is about somebody else, who may also do what follows."""
@@ -149,17 +165,22 @@ class Opens:
             return label
         if kind in _HARD and (_YOU.match(rest) or verb in NO_POSSESSIVE):
             return label
+        if rest.startswith(("you'll ", "you'd ", "you've ")):
+            return label
         if _own_subject(rest, 1 if kind in _HARD else 2) and (kind in _HARD or _DETERMINED.match(rest)):
             return (f"{self._possessive} ", len(first) + 1) if _ITS.match(rest) else label
         be = self._was if kind == "weak" and said.startswith(f"{self._name} {self._was} ") else self._be
         if kind in _HARD and (_SO.match(rest) or (_AGED.match(rest) and ":" in said)) and not self._is_another(said):
             return f"{self._name} {self._be} ", 0
         passive = verb in PARTICIPLES and (_NOT_DONE.match(tail) or is_passive(rest))
+        if verb == "left" and not _LEFT.match(tail) and not _PASSED_ON.match(rest):
+            return None
+        passive = passive or bool(_PASSED_ON.match(rest))
         if (verb in _PAST or (_ED.match(verb) and _OBJECT.match(tail))) and not passive and not _is_name(kind, first):
             return f"{self._name} ", 0
         if verb in STATES:
             return f"{self._name} {be} ", 0
-        if verb in PARTICIPLES or (_ED.match(verb) and _NOT_DONE.match(tail) and tail) or rest.startswith("sold to "):
+        if verb in PARTICIPLES or (_ED.match(verb) and _NOT_DONE.match(tail) and tail) or _PASSED_ON.match(rest):
             return f"{self._name} {self._was} ", 0
         return None
 

@@ -14,12 +14,12 @@ from rapbot.inference.clause_openings import Opens
 from rapbot.inference.job import Card
 from rapbot.inference.sentences import ASIDE, abbreviated
 from rapbot.inference.statements import kind_statement, statements
-from rapbot.inference.subjects import KIN, TITLED
+from rapbot.inference.subjects import CONDITION, KIN, TITLED
 from rapbot.inference.vocabulary import words
 from rapbot.inference.wording import mark, sentence
 
 _BREAK = re.compile(
-    r"(?P<end>\s*;\s*(?:(?:and|but|or|so)\s+)?|\s+[/|]\s+|(?<=\w)[.!?]\s+(?:[/|]\s+)?|\s*:-?\)\s*)"
+    r"(?P<end>\s*;\s*(?:(?:and|but|or|so)\s+)?|\s+[/|]\s+|(?<=[\w)])[.!?]\s+(?:[/|]\s+)?|\s*:-?\)\s*)"
     r"|(?P<strong>\s*,(?!\d)\s*(?:(?:and|but|or|so)\s+)?|\s+[–—-]\s+)"
     r"|(?P<weak>\s+(?:and|but|&)\s+(?:(?:who|which|that)\s+)?)"
     r"|(?P<so>\s+so\s+(?=(?:no|please|don't|dont|never|keep)\b))"
@@ -48,7 +48,7 @@ _NOMINAL = re.compile(
 )
 """A predicate that says what somebody is; what follows a comma there says more of that."""
 _UNFINISHED = re.compile(
-    r"(?:^|\s)(?:is|are|was|were|\w+ed|grown|sewn|known|woven|given|taken|done|built|cut|bought|brought|made)$",
+    r"(?:^|\s)(?:is|are|was|were|\w+ed|grown|sewn|known|woven|given|taken|done|built|cut|bought|brought|made|one)$",
     re.IGNORECASE,
 )
 _WHOSE = re.compile(
@@ -57,9 +57,13 @@ _WHOSE = re.compile(
 """What is nothing without what follows: "covered with patches", "a present from grandma"."""
 _OF_A_THING = re.compile(r"\b(?:(?:of|like|for)\s+(?:an?|your|our|his|her|their|one)|called|named|by)\s", re.IGNORECASE)
 _SOMEBODY = re.compile(
-    rf"\b(?:by|of|for|to|like|from|with|called|named)\s+(?:[A-Z]|.*(?:{KIN.pattern}|\w(?:er|or|ist|man|lady|kid|child)\b))"
+    rf"\b(?:by|of|for|to|like|from|with|called|named)\s+(?:(?<!from )[A-Z]|.*{KIN.pattern}"
+    r"|.*\w(?:er|or|ist|man|lady|kid|child)\b)"
 )
 """After these, "with", "that" and "who" may tell of something or somebody else: "done by a guy who sings"."""
+_CLAUSE = re.compile(r"\b(?:s?he|it|they|you)\s+[a-z]")
+"""What follows belongs to its verb: "now he lives with us"."""
+_RELATIVE = re.compile(r"\b(?:who|which|that)\s+$")
 _MORE = re.compile(r"(?:with|w/|called|named)\s", re.IGNORECASE)
 
 
@@ -82,19 +86,20 @@ def clause_around(statement: str, card: Card, chosen: Sequence[str]) -> tuple[st
 
 def _pieces(statement: str, card: Card, *, attributes: bool = True) -> Iterator[str]:
     name = mark(card.name)
-    if not statement.startswith(name) or statement.startswith(f"{name}'s"):
+    begins = re.match(rf"{re.escape(name)}(?:'s|:)?\s*", statement)
+    if begins is None:
         yield statement
         return
-    body = statement[len(name) :].rstrip(".")
-    start = f"{name}: " if body.startswith(":") else f"{name} "
-    body = body.lstrip(": ")
-    opens, begun = Opens(card), 0
-    nominal = bool(_NOMINAL.match(body))
+    start, body = begins[0], statement[begins.end() :].rstrip(".")
+    opens, begun, possessive = Opens(card), 0, start.strip() == f"{name}'s"
+    nominal = bool(_NOMINAL.match(body)) and not possessive
     for found in _breaks(body):
         piece = body[begun : found.start]
         if found.start < begun or not piece.strip() or _goes_on(body, found, piece, nominal=nominal):
             continue
         opened = opens.clause(found.kind, body[found.end :], start + piece)
+        if opened is not None and _is_unsaid(opened, body[found.start : found.end], name, possessive=possessive):
+            opened = None
         if opened is not None:
             nominal = False
         elif attributes and nominal:
@@ -104,10 +109,17 @@ def _pieces(statement: str, card: Card, *, attributes: bool = True) -> Iterator[
         if opened is None:
             continue
         yield sentence(start + piece)
-        start, skipped = opened
+        (start, skipped), possessive = opened, False
         begun = found.end + skipped
     if body[begun:].strip(" .,!?"):
         yield sentence(start + body[begun:])
+
+
+def _is_unsaid(opened: tuple[str, int], between: str, name: str, *, possessive: bool) -> bool:
+    """ "a mask that hangs here and that my son fears", "<Lala>'s mother is a nurse and lives in Rome"."""
+    return (bool(_RELATIVE.search(between)) and opened[0] != f"{name} ") or (
+        possessive and not opened[1] and opened[0] != f"{name}: "
+    )
 
 
 def _goes_on(body: str, found: _Break, piece: str, *, nominal: bool) -> bool:
@@ -118,8 +130,8 @@ def _goes_on(body: str, found: _Break, piece: str, *, nominal: bool) -> bool:
         return not nominal or bool(other.search(piece))
     if found.kind == "attribute":
         unsaid = _OF_A_THING if _MORE.match(after) else _WHOSE
-        return bool(_UNFINISHED.search(piece) or unsaid.search(piece))
-    return abbreviated(before, after) or bool(TITLED.search(body, 0, found.start))
+        return bool(_UNFINISHED.search(piece) or unsaid.search(piece) or _CLAUSE.search(piece))
+    return abbreviated(before, after) or bool(CONDITION.match(piece) or TITLED.search(body, 0, found.start))
 
 
 class _Break(NamedTuple):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'(]?[A-Z0-9])|\s*[;\n•]\s*|(?<!\d)\s+[-–—]\s+")
-_ANY_SENTENCE_END = re.compile(r"(?:(?<=[^\W\d_]{2}[.!?])|(?<=[!?]{2}))\s+|\s*[;\n•]\s*|(?<!\d)\s+[-–—]\s+")
+_ANY_SENTENCE_END = re.compile(r"(?:(?<=[^\W\d_]{2}[.!?])|(?<=[)!?][.!?]))\s+|\s*[;\n•]\s*|(?<!\d)\s+[-–—]\s+")
 """Of who writes everything small."""
 _BULLET = re.compile(r"^[/|•*–—-]+\s+")
 _TITLE = re.compile(
-    r"\b(?:[MD]rs?|Ms|St|Sgt|Prof|Capt|e\.g|i\.e|approx|ca)\.$"
-    r"|(?:^|[\"'“(]|\b(?!(?:size|type|class|plan|vitamin)\b)[\w.]+ )[\"'“(]?[A-Z]\.$"
+    r"\b(?:[MD]rs?|Ms|St|Sgt|Prof|Capt|e\.g|i\.e|approx|ca|incl|excl|max)\.$"
+    r"|(?:^|[\"'“(]|\b(?!(?:size|type|class|plan|vitamin)\b)[^\W\d.]+\.? )[\"'“(]?[A-Z]\.$"
 )
 """Before a name or a number: "Dr. Moore", "signed E. Marsh"."""
 _NUMBER = re.compile(r"\b[Nn][or]\.$")
@@ -20,17 +20,18 @@ _SHORT = re.compile(
     r"\b(?:[ap]\.m|[Tt]el|etc|vs|Rd|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec|Mon|Tues?|Wed|Thurs?|Fri)\.$"
 )
 """May end a sentence, and does where a capital follows."""
-ASIDE = re.compile(r"\([^()]*\)|(?<![^\s(])\"\S[^\"]*\"|“[^”]*”")
+ASIDE = re.compile(r"\([^()]*\)|(?<![^\s(])\"\S[^\"]*\"|“[^”]*”|(?<![^\s(])'\S[^']*'(?!\w)")
 """Stays whole."""
 _MEASURED = ((re.compile(r"<\s*(?=\d)"), "under "), (re.compile(r"(?<![-=])>\s*(?=\d)"), "over "))
 """Signs that would be lost with the brackets of names."""
 _FIRST_PERSON = tuple(
     (re.compile(pattern), word)
     for pattern, word in (
-        (r"\b(?:I am|I'm|[Ww]e are|[Ww]e're)\b", "you are"),
+        (r"(?<![\w.-])(?:[Ii] am|[Ii]'?m|[Ww]e are|[Ww]e're)\b", "you are"),
         (r"\bI was\b", "you were"),
         (r"\bam I\b", "are you"),
         (r"(?:^|(?<=[.!?] ))(?:I|We)\b", "You"),
+        (r"(?<![\w.-])i\b(?![\w.-])", "you"),
         (r"(?<!-)\b(?:I|me|we|us|We)\b(?!-)", "you"),
         (r"\b(?:mine|ours)\b", "yours"),
         (r"\b(?:[Mm]y|[Oo]ur)\b", "your"),

@@ -35,7 +35,7 @@ _ONE_DO = re.compile(
     re.IGNORECASE,
 )
 """Without its s, or of several: "my parents-in-law love it"."""
-_TOGETHER = re.compile(
+TOGETHER = re.compile(
     rf"\band\s+(?:{_DETERMINER}\s[\w' -]+?|[A-Z]\w+)\s+(?:live|love|share|work|run|own|play|have|are|were|go|come|sleep"
     r"|hate|like|eat|need|met|got)\s+(?!of\b)\w"
 )
@@ -50,10 +50,12 @@ _IS = re.compile(_PREDICATE, re.IGNORECASE)
 _ITS_PART_IS = re.compile(rf"(?:{_DETERMINER})\s+(?:[\w-]+\s+)?[\w-]+'s\s+{_PREDICATE}", re.IGNORECASE)
 _HAS_DONE = re.compile(
     r"(?:(?:never|always|already|also|just|only|still)\s+)?(?:been|got|had|become|lived|worked"
-    r"|(?!called|named|considered)\w+(?:ed|en|wn|ught|ost)\s+(?:an?|the|your|his|her|its|him|it|them)\b)",
+    r"|(?!called|named|considered)\w+(?:ed|en|wn|ught|ost)\s+(?:an?|the|your|his|her|its|him|it|them|any\w+|every\w+|no\w+)\b)",
     re.IGNORECASE,
 )
 _SHE_OR_HE = re.compile(r"(?:^|[.!?,;\n]\s*(?:(?:and|but)\s+)?)(s?he|her|his)\b", re.IGNORECASE)
+CONDITION = re.compile(r"(?:if|when|whenever|unless|while|as soon as|because|although|though)\b[^,]*$", re.IGNORECASE)
+"""Half a sentence: "If it rains," what?"""
 SAYS = re.compile(r"(?:says?|said|thinks?|claims?|swears?)\W*$")
 """Belongs to what was said: "worn at Woodstock, he says"."""
 _MAKER = re.compile(
@@ -73,7 +75,7 @@ def has_own_subject(text: str, shortest: int = 2) -> bool:
     """ "The rear brake squeaks", "My first teacher sold it to me": what stands first, of `shortest` words or more, does
     something itself."""
     told = _TOLD_OF_IT.search(text)
-    if (told and not _INSIDE.search(text, 0, told.start())) or _ITS_PART_IS.match(text) or _TOGETHER.search(text):
+    if (told and not _INSIDE.search(text, 0, told.start())) or _ITS_PART_IS.match(text) or TOGETHER.search(text):
         return True
     if text.split()[0].casefold() not in _LEADS:
         text = text.split(", ", 1)[0]
@@ -91,12 +93,15 @@ def has_own_subject(text: str, shortest: int = 2) -> bool:
     return False
 
 
-def contracted(rest: str, *, pronoun: bool = False) -> str:
-    """What "'s" before `rest` is short for: "has" ("been to Rome"), "is" ("from Rome") or "" where it tells whose it
-    is, which it never does after a pronoun."""
-    if _HAS_DONE.match(rest):
-        return "has"
-    return "is" if pronoun or _IS.match(rest) else ""
+def spelled(short: str, rest: str, *, pronoun: bool = False) -> str:
+    """What "'s", "'re", "'ll", "'d" or "'ve" before `rest` is short for: "has" ("been to Rome"), "is" ("from Rome"); ""
+    where it tells whose it is, which it never does after a pronoun."""
+    done = bool(_HAS_DONE.match(rest))
+    if short.casefold() == "'s":
+        return "has" if done else "is" if pronoun or _IS.match(rest) else ""
+    if short.casefold() == "'d":
+        return "had" if done else "would"
+    return {"'re": "are", "'ll": "will", "'ve": "have"}.get(short.casefold(), "")
 
 
 def own_pronouns(card: Card) -> frozenset[str]:
