@@ -122,6 +122,13 @@ APOSTROPHE = "'"
         ("His mother was from Chile, his father is Dutch.", ["'s mother was from Chile", "'s father is Dutch"]),
         ("His mother is a nurse, lives in Rome and naps.", ["'s mother is a nurse, lives in Rome and naps"]),
         ("Likes car rides and walks with grandpa.", ["likes car rides and walks with grandpa"]),
+        ("Scared of: men; rain; the moon. Nina's fine.", [": Scared of: men, rain, the moon", ": Nina's fine"]),
+        ("Lives to be 60, says the vet. Hates Bo, who's fat.", ["lives to be 60, says the vet", "hates Bo, who's fat"]),
+        ("His son is called Emil, he's seven.", ["'s son is called Emil, he's seven"]),
+        (
+            "Sleeps, made of wool. Milo naps and his toys are from Rome.",
+            ["sleeps", "is made of wool", "naps", "'s toys are from Rome"],
+        ),
         ("If it rains, he hides.", [": If it rains, he hides"]),
         ("My aunt's friend, retired teacher.", ["is your aunt's friend, retired teacher"]),
         ("Signed 'To Bill, 25 years', left on a bus.", ["was signed 'To Bill, 25 years'", "was left on a bus"]),

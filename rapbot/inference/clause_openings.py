@@ -6,7 +6,7 @@ import re
 
 from rapbot.inference.fragments import DONE_TO_IT, is_passive
 from rapbot.inference.job import Card
-from rapbot.inference.subjects import NO_POSSESSIVE, SAYS, has_own_subject, of_its_maker, own_pronouns, spelled
+from rapbot.inference.subjects import KIN, NO_POSSESSIVE, SAYS, has_own_subject, of_its_maker, own_pronouns, spelled
 from rapbot.inference.verbs import (
     ADVERBS,
     AMBIGUOUS,
@@ -33,6 +33,7 @@ _WITH = re.compile(
     r"(?:lives|calls|runs|works|looks|sits|plays|goes|cares|waits|swims|walks|comes)\s+(?:with|for|by|from)\b"
 )
 """Verbs also before a preposition, unlike "walks and loads with ..."."""
+_BEING = re.compile(rf"{KIN.pattern}|\b(?:dog|cat|horse|partner|child|kid|boy|girl)\b", re.IGNORECASE)
 _FOND = re.compile(r"\b(?:loves?|likes?|enjoys?|adores?|prefers?|hates?|needs?|wants?)\s")
 """What follows "and" may be one more thing: "likes car rides and walks with grandpa"."""
 _YOU = re.compile(r"(?:you(?:'ll|'d|'ve)?|everybody|everyone|nobody|people)\s+\w", re.IGNORECASE)
@@ -48,7 +49,7 @@ _APPOSITION = re.compile(rf"(?:(?:an?|the|your|our|about|worth|aged|from|in|at|o
 _COUNTED = re.compile(rf"{_COUNT}\s+[a-z]", re.IGNORECASE)
 """What it has rather than is: "a city bike, 7 gears"."""
 _SO = re.compile(
-    r"(?:afraid|scared|terrified|fond|jealous)\s+of\b|allergic\s+to\b|run\s+by\b"
+    r"(?:afraid|scared|terrified|fond|jealous)\s+of\b|allergic\s+to\b|run\s+by\b|made\s+of\b"
     r"|open\s+(?:\d|till|until|from|on|daily|every|all|mon)",
     re.IGNORECASE,
 )
@@ -105,12 +106,14 @@ class Opens:
         """A verb with or without its subject, or a label; `said`: the clause before."""
         subject = self._subject.match(rest)
         after = rest[subject.end() :] if subject else rest
+        if subject and said.startswith(self._possessive) and _BEING.search(said):
+            return None  # "his son is called Emil, he is seven"
         if subject and subject["short"]:
             if verb := spelled(subject["short"], after, pronoun=bool(subject["pronoun"])):
                 return f"{self._name} {self._be if verb == 'is' else verb} ", subject.end()
             subject, after = None, rest
         found = _VERB.match(after)
-        if found is None or kind == "attribute" or (subject and SAYS.match(after)):
+        if found is None or kind == "attribute" or SAYS.match(after):
             return None
         if of_its_maker(rest) or (kind in _HARD and self._other.match(rest)):
             return None if self._is_another(said) or kind not in _HARD else (f"{self._name}: ", 0)
@@ -163,7 +166,7 @@ class Opens:
         label = f"{self._name}: ", 0
         if kind in _HARD and (_is_label(rest) or (verb in _ORDERS and first[0].isupper() and tail)):
             return label
-        if kind in _HARD and (_YOU.match(rest) or verb in NO_POSSESSIVE):
+        if kind in _HARD and (_YOU.match(rest) or (verb in NO_POSSESSIVE and verb != "who's")):
             return label
         if rest.startswith(("you'll ", "you'd ", "you've ")):
             return label

@@ -29,6 +29,7 @@ DONE_TO_IT = re.compile(
 )
 """By who writes: "Bought it in Leeds"; but "got her ears from Lassie"."""
 _DONE_BY = re.compile(r"[a-z]{2,}(?:ed|wn|ght|en)\s+by\b", re.IGNORECASE)
+MADE_OF = re.compile(r"made\s+(?:of|out|from)\b", re.IGNORECASE)
 _ACTIVE = re.compile(
     r"(?:bought|made|found|built|adopted|inherited|rescued|designed|knitted|carved)\s+(?:an?|the|his|her|its|your|two|it|him|them)"
     r"\s+(?!(?:\w+\s+)?(?:days?|weeks?|months?|years?|decades?|century|centuries|summer|winter|spring|autumn|time)\b)",
@@ -80,8 +81,9 @@ def fragment(text: str, card: Card) -> str:
     if not formerly and finite_at_start(text):
         return f"{name} {_lowered(text)}"
     if done and (first in STATES or is_passive(text)):
-        return f"{name} {was if first in PARTICIPLES else be} {_lowered(text)}"
-    if first in NO_POSSESSIVE or has_own_subject(text):
+        return f"{name} {was if first in PARTICIPLES and not MADE_OF.match(text) else be} {_lowered(text)}"
+    short = first.endswith("'s") and spelled("'s", text[len(first) :].lstrip())
+    if short or first in NO_POSSESSIVE or has_own_subject(text):
         return f"{name}: {text}"
     return _predicate(text, card, formerly=formerly)
 

@@ -8,6 +8,8 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'(]?[A-Z0-9])|\s*[;\n•]\s*|(?<
 _ANY_SENTENCE_END = re.compile(r"(?:(?<=[^\W\d_]{2}[.!?])|(?<=[)!?][.!?]))\s+|\s*[;\n•]\s*|(?<!\d)\s+[-–—]\s+")
 """Of who writes everything small."""
 _BULLET = re.compile(r"^[/|•*–—-]+\s+")
+_LISTED = re.compile(r"\b(?:of|to|with|for|by|is|are):\s[^.\n:]*", re.IGNORECASE)
+"""What its semicolons part belongs to one verb: "scared of: hats; balloons"."""
 _TITLE = re.compile(
     r"\b(?:[MD]rs?|Ms|St|Sgt|Prof|Capt|e\.g|i\.e|approx|ca|incl|excl|max)\.$"
     r"|(?:^|[\"'“(]|\b(?!(?:size|type|class|plan|vitamin)\b)[^\W\d.]+\.? )[\"'“(]?[A-Z]\.$"
@@ -46,6 +48,7 @@ def sentences(info: str) -> list[str]:
     for sign, word in _MEASURED:
         info = sign.sub(word, info)
     text = "\n".join(" ".join(line.split()) for line in info.replace("<", "").replace(">", "").splitlines())
+    text = _LISTED.sub(lambda found: found[0].replace(";", ","), text)
     end = _SENTENCE_END if re.search(r"[.!?]\s+[A-Z]", text) else _ANY_SENTENCE_END
     for part in end.split(text):
         if parts and abbreviated(parts[-1], part):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from rapbot.inference.fragments import DONE_TO_IT, finite_at_start, fragment, is_passive
+from rapbot.inference.fragments import DONE_TO_IT, MADE_OF, finite_at_start, fragment, is_passive
 from rapbot.inference.job import Card
 from rapbot.inference.sentences import ASIDE, addressed, sentences
 from rapbot.inference.subjects import CONDITION, KIN, OPENS, SAYS, TITLED, TOGETHER, of_its_maker, own_pronouns, spelled
@@ -112,10 +112,8 @@ def _subject(text: str, card: Card) -> str:
         if finite_at_start(after[aside.end() :]) and bool(aside[1]) == finite_at_start(aside[2]):
             told = f"{'' if aside[1] else f'{be} '}{aside[2]} and {after[aside.end() :]}"
             return f"{mark(card.name)}{surname} {known}{told}"
-    elif TOGETHER.search(text):
-        return ""
     elif not surname and not kin and (beside := re.match(r"\s*[,:]\s*(?=\w)", rest)):  # "Rolo, a brown hamster."
-        return _about(rest[beside.end() :], card)
+        return "" if TOGETHER.search(text) else _about(rest[beside.end() :], card)
     if rest.startswith("'s") and (short := spelled("'s", rest[2:].lstrip())):
         rest = f" {short}{rest[2:]}"
     does = rest.startswith("'s") or _does_something(rest) or _does_something(after)
@@ -161,9 +159,9 @@ def _clauses(text: str, card: Card) -> list[str]:
     asides = [aside.span() for aside in ASIDE.finditer(text)]
     for cut in _SPLIT.finditer(text):
         of = set(re.findall(r"s?he|it", cut.group().casefold()))
-        within = any(first < cut.start() < last for first, last in asides) or SAYS.match(text, cut.end())
-        within = within or (listed and CONDITION.match(text[len(name) + 2 : cut.start()]))
-        if within or of - own or TITLED.search(text, 0, cut.start()):
+        within = any(first < cut.start() < last for first, last in asides)
+        half = listed and CONDITION.match(text[len(name) + 2 : cut.start()])
+        if within or half or SAYS.match(text, cut.end()) or of - own or TITLED.search(text, 0, cut.start()):
             continue
         verb = cut.group(1) or cut.group(2)
         at = cut.start(1) if cut.group(1) else cut.start(2)
@@ -175,13 +173,15 @@ def _clauses(text: str, card: Card) -> list[str]:
             pieces.append(text[begun : cut.start()])
             begun = cut.end()
     pieces.append(text[begun:])
-    be = "were " if is_plural(card.category) else "was "
-    return [sentence(piece if piece.startswith("<") else f"{name}{_joined(piece, be)}{piece}") for piece in pieces]
+    return [sentence(piece if piece.startswith("<") else f"{name}{_joined(piece, card)}{piece}") for piece in pieces]
 
 
-def _joined(piece: str, be: str) -> str:
+def _joined(piece: str, card: Card) -> str:
     """What stands between the name and a verb that was further on in the sentence."""
-    return ": " if DONE_TO_IT.match(piece) else f" {be}" if is_passive(piece) else " "
+    if DONE_TO_IT.match(piece) or not is_passive(piece):
+        return ": " if DONE_TO_IT.match(piece) else " "
+    now = bool(MADE_OF.match(piece))
+    return (" are " if now else " were ") if is_plural(card.category) else (" is " if now else " was ")
 
 
 def _has_verb(text: str) -> bool:

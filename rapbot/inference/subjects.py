@@ -43,7 +43,7 @@ TOGETHER = re.compile(
 _PREDICATE = (
     r"(?:(?:an?|the|your|not|always|never|often|usually|too|very|so|quite|really|in|on|at|from|upside|gone)\b"
     r"|(?:[a-z]+ed|broken|torn|stuck|bent|dead|gone|missing|full|empty|open|closed|long|short|old|new|big|small|loose|wet"
-    r"|dirty|good|great|sick|ill|deaf|blind|afraid|scared|fond|allergic|shy|happy|tired|vegan|a(?:sleep|wake|live|lone)|\d+)"
+    r"|dirty|good|great|sick|ill|deaf|blind|afraid|scared|fond|allergic|shy|happy|tired|vegan|fine|ok|a(?:sleep|wake|live|lone)|\d+)"
     r"(?=$|[.,!]|\s+(?:by|in|at|on|to|of|with|from|for|when|since|and|but|years?|months?|weeks?)\b))"
 )
 _IS = re.compile(_PREDICATE, re.IGNORECASE)
@@ -56,8 +56,8 @@ _HAS_DONE = re.compile(
 _SHE_OR_HE = re.compile(r"(?:^|[.!?,;\n]\s*(?:(?:and|but)\s+)?)(s?he|her|his)\b", re.IGNORECASE)
 CONDITION = re.compile(r"(?:if|when|whenever|unless|while|as soon as|because|although|though)\b[^,]*$", re.IGNORECASE)
 """Half a sentence: "If it rains," what?"""
-SAYS = re.compile(r"(?:says?|said|thinks?|claims?|swears?)\W*$")
-"""Belongs to what was said: "worn at Woodstock, he says"."""
+SAYS = re.compile(r"(?:says?|said|thinks?|claims?|swears?)(?:\s+(?:(?:the|your|his|her)\s+\w+|[A-Z]\w+))?\W*$")
+"""Belongs to what was said: "worn at Woodstock, he says", "says the vet"."""
 _MAKER = re.compile(
     r"(?:s?he|they)\s+(?:\w+ly\s+)?(?:gave|made|took|knitted|bought|sewed|built|painted|left|brought|carved|wore|won|sent|drew"
     r"|wrote|sold|inherited|baked|designed|used)\s+(?:it|them)\b",
