@@ -129,6 +129,13 @@ APOSTROPHE = "'"
             "Sleeps, made of wool. Milo naps and his toys are from Rome.",
             ["sleeps", "is made of wool", "naps", "'s toys are from Rome"],
         ),
+        ("Is fed daily, walked by Bo and brushed weekly.", ["is fed daily", "is walked by Bo", "is brushed weekly"]),
+        ("Milo, born in Rome, naps. He's retired now.", ["was born in Rome", "naps", "is retired now"]),
+        ("The vet guessed ten. A toy, showers are cold.", [": The vet guessed ten", "is a toy", ": showers are cold"]),
+        (
+            "Wore it at my wedding. Is huge and thirsty: 14 l.",
+            [": Wore it at your wedding", "is huge and thirsty: 14 l"],
+        ),
         ("If it rains, he hides.", [": If it rains, he hides"]),
         ("My aunt's friend, retired teacher.", ["is your aunt's friend, retired teacher"]),
         ("Signed 'To Bill, 25 years', left on a bus.", ["was signed 'To Bill, 25 years'", "was left on a bus"]),

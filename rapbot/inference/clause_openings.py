@@ -24,7 +24,7 @@ _HARD = words("end strong")
 """Kinds of places where a clause may end, see clauses.py."""
 _ORDERED = words("end strong anew")
 _LABEL = re.compile(r"[A-Z][\w ]{1,24}:\s")
-_SMALL_LABEL = re.compile(r"(?:[a-z][\w.'-]*\s){0,2}[a-z][\w.'-]*:\s")
+_SMALL_LABEL = re.compile(r"(?:(?!and\b)[a-z][\w.'-]*\s){0,2}[a-z][\w.'-]*:\s")
 _OF_ONE = {"are": "is", "have": "has", "were": "was", "do": "does", "don't": "doesn't"}
 """What "they" do, said of one."""
 _PHRASAL = re.compile(r"\s+(?:up|down|off|out|away|back|over|around|along|through|into|nuts|mad|crazy)\b")
@@ -34,6 +34,8 @@ _WITH = re.compile(
 )
 """Verbs also before a preposition, unlike "walks and loads with ..."."""
 _BEING = re.compile(rf"{KIN.pattern}|\b(?:dog|cat|horse|partner|child|kid|boy|girl)\b", re.IGNORECASE)
+_PASSIVE = re.compile(r"\s(is|are|was|were)\s(?:\w+(?:ed|en|wn|ght)|fed|built|made|sold|found)\b")
+_ONCE_MORE = re.compile(r"[a-z]+(?:ed|en|wn|ght)\s+(?:by|once|twice|\w+\s+times|daily|weekly|every)\b")
 _FOND = re.compile(r"\b(?:loves?|likes?|enjoys?|adores?|prefers?|hates?|needs?|wants?)\s")
 """What follows "and" may be one more thing: "likes car rides and walks with grandpa"."""
 _YOU = re.compile(r"(?:you(?:'ll|'d|'ve)?|everybody|everyone|nobody|people)\s+\w", re.IGNORECASE)
@@ -74,7 +76,7 @@ _NO_INFINITIVE = re.compile(
 )
 """After these a verb without s goes on: "likes to swim, chase the ball"."""
 _ED = re.compile(r"[a-z]+(?:ed|wn|ught)$|sold$|sent$|paid$|held$|told$|made$|built$|hung$")
-_OBJECT = re.compile(r"\s+(?:\d|an?|the|your|our|his|her|its|you|us|me|it|him|them)\b", re.IGNORECASE)
+_OBJECT = re.compile(r"\s+(?:an?|the|your|our|his|her|its|you|us|me|it|him|them)\b", re.IGNORECASE)
 _PASSED_ON = re.compile(r"(?:sold|sent|given)\s+to\b|left\s+(?:on|behind|under|outside)\b")
 _LEFT = re.compile(r"\s+(?:in|at|for|when|him|her|it|an?|the|you|us|school|home|your|\d)\b")
 """After the past of "leave", unlike "left hand"."""
@@ -148,7 +150,7 @@ class Opens:
         )
         if kind in _ORDERED and found[1].islower() and verb in BASE - _NO_ORDERS and not self._plural:
             asked = asked or found[0].startswith("never ") or bool(_OFTEN.match(tail))
-            asked = asked or (bool(_OBJECT.match(tail)) and not _NO_INFINITIVE.search(said))
+            asked = asked or (bool(_OBJECT.match(tail) or re.match(r"\s+\d", tail)) and not _NO_INFINITIVE.search(said))
         return (f"{self._name}: ", 0) if asked or kind == "so" else None
 
     def _is_another(self, said: str) -> bool:
@@ -172,6 +174,8 @@ class Opens:
             return label
         if _own_subject(rest, 1 if kind in _HARD else 2) and (kind in _HARD or _DETERMINED.match(rest)):
             return (f"{self._possessive} ", len(first) + 1) if _ITS.match(rest) else label
+        if (done := _PASSIVE.match(said, len(self._name))) and _ONCE_MORE.match(rest):
+            return f"{self._name} {done[1]} ", 0  # "is fed twice a day, walked three times"
         be = self._was if kind == "weak" and said.startswith(f"{self._name} {self._was} ") else self._be
         if kind in _HARD and (_SO.match(rest) or (_AGED.match(rest) and ":" in said)) and not self._is_another(said):
             return f"{self._name} {self._be} ", 0

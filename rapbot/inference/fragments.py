@@ -18,12 +18,12 @@ _STATE = re.compile(
     r"(?:,| and| with|\s*$)",
     re.IGNORECASE,
 )
-_LABEL = re.compile(r"[A-Z][\w' ]{1,24}:\s")
+_LABEL = re.compile(r"(?!(?:Is|Are|Was|Has|Have)\b)[A-Z][\w' ]{1,24}:\s")
 """How a list begins: "Born: 14 May", "Vet: Dr Stone"."""
 _BOUND = re.compile(r"(?:married|engaged|related|next|close) to\b", re.IGNORECASE)
 _PREPOSITION = r"(?:by|in|at|from|for|on|with|and|out|of|to|when|as|under|near|since|until)"
 DONE_TO_IT = re.compile(
-    r"[a-z]+(?:ed|ought|ot|ound|ade|ave|ook|ent|old|on|ilt)\s+(?:it|him|them|her(?=[.,!]|$|\s+(?:when|in|from|at|as|on|for|back|and"
+    r"[a-z]+(?:ed|ought|ot|ound|ade|ave|ook|ent|old|on|ilt|ore|ew)\s+(?:it|him|them|her(?=[.,!]|$|\s+(?:when|in|from|at|as|on|for|back|and"
     r"|to|last|with|yourself)\b))",
     re.IGNORECASE,
 )

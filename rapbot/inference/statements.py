@@ -110,7 +110,7 @@ def _subject(text: str, card: Card) -> str:
     known = f"{be} {kin} and " if kin else ""  # "My brother Tom drives a taxi."
     if aside := re.match(r"\s*,\s*(who\s+)?([^,]+?),\s+(?=[a-z])", after):  # "Omar, my uncle, drives a taxi."
         if finite_at_start(after[aside.end() :]) and bool(aside[1]) == finite_at_start(aside[2]):
-            told = f"{'' if aside[1] else f'{be} '}{aside[2]} and {after[aside.end() :]}"
+            told = f"{'' if aside[1] else f'{_be(aside[2], card)} '}{aside[2]} and {after[aside.end() :]}"
             return f"{mark(card.name)}{surname} {known}{told}"
     elif not surname and not kin and (beside := re.match(r"\s*[,:]\s*(?=\w)", rest)):  # "Rolo, a brown hamster."
         return "" if TOGETHER.search(text) else _about(rest[beside.end() :], card)
@@ -180,8 +180,13 @@ def _joined(piece: str, card: Card) -> str:
     """What stands between the name and a verb that was further on in the sentence."""
     if DONE_TO_IT.match(piece) or not is_passive(piece):
         return ": " if DONE_TO_IT.match(piece) else " "
-    now = bool(MADE_OF.match(piece))
-    return (" are " if now else " were ") if is_plural(card.category) else (" is " if now else " was ")
+    return f" {_be(piece, card)} "
+
+
+def _be(text: str, card: Card) -> str:
+    """What stands before "a plumber" and "made of wool", or before "born in Rome"."""
+    past = is_passive(text) and not MADE_OF.match(text)
+    return ("were" if past else "are") if is_plural(card.category) else ("was" if past else "is")
 
 
 def _has_verb(text: str) -> bool:

@@ -123,7 +123,7 @@ AMBIGUOUS = words(
     " weaves wheezes whirls winces winks wipes wonders works wraps wrecks wriggles yaps zooms"
 )
 """Words of FINITE that are also things or states: a clause begins with them only where something follows."""
-_OF_THINGS = words("and or from by with without for")
+_OF_THINGS = words("and or from by with without for is are was were has have can must will need needs")
 """What follows things and states: "walks with grandpa", "loved by all"."""
 ADVERBS = words(
     "always never only often usually sometimes also still really mostly just even not now rarely then first"
@@ -135,7 +135,7 @@ PARTICIPLES = words(
 STATES = words(
     "washed kept stored trained tuned called parked grown used worn moored docked located situated hidden"
     " locked insured registered chipped damaged broken dented glued torn cracked scratched missing engaged"
-    " covered closed based bonded filled lined decorated upholstered glazed framed attached mounted fitted lent"
+    " covered closed based bonded filled lined decorated upholstered glazed framed attached mounted fitted lent fed"
 )
 """Participles of what holds still: "Kept in the attic." is about now."""
 
