@@ -136,6 +136,12 @@ APOSTROPHE = "'"
             "Wore it at my wedding. Is huge and thirsty: 14 l.",
             [": Wore it at your wedding", "is huge and thirsty: 14 l"],
         ),
+        (
+            "The chef used to be a sailor, scale bugs love him.",
+            [": The chef used to be a sailor", ": scale bugs love him"],
+        ),
+        ("Married with two kids. He is the one who fixed it.", ["is married with two kids", "is the one who fixed it"]),
+        ("Sticks so pull the door.", ["sticks", ": pull the door"]),
         ("If it rains, he hides.", [": If it rains, he hides"]),
         ("My aunt's friend, retired teacher.", ["is your aunt's friend, retired teacher"]),
         ("Signed 'To Bill, 25 years', left on a bus.", ["was signed 'To Bill, 25 years'", "was left on a bus"]),
@@ -156,6 +162,7 @@ def test_things_of_several_parts_take_the_plural() -> None:
     said = clauses(Card(1, "shades", "sunglasses", "Round sunglasses with pink lenses, bought in Lisbon."))
     assert "<shades> have pink lenses." in said
     assert "<shades> were bought in Lisbon." in said
+    assert "<shades>: wear them in May." in clauses(Card(1, "shades", "sunglasses", "Pink, wear them in May."))
     smelling = clauses(Card(1, "shades", "sunglasses", "They were a gift, smell of roses and need glue."))
     assert smelling[:3] == ("<shades> were a gift.", "<shades> smell of roses.", "<shades> need glue.")
 

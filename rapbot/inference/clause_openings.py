@@ -76,6 +76,7 @@ _NO_INFINITIVE = re.compile(
 )
 """After these a verb without s goes on: "likes to swim, chase the ball"."""
 _ED = re.compile(r"[a-z]+(?:ed|wn|ught)$|sold$|sent$|paid$|held$|told$|made$|built$|hung$")
+_ORDERED_THING = re.compile(r"\s+(?:\d|an?\b|the\b|your\b|our\b|his\b|her\b|its\b|it\b|him\b|them\b)")
 _OBJECT = re.compile(r"\s+(?:an?|the|your|our|his|her|its|you|us|me|it|him|them)\b", re.IGNORECASE)
 _PASSED_ON = re.compile(r"(?:sold|sent|given)\s+to\b|left\s+(?:on|behind|under|outside)\b")
 _LEFT = re.compile(r"\s+(?:in|at|for|when|him|her|it|an?|the|you|us|school|home|your|\d)\b")
@@ -92,8 +93,9 @@ class Opens:
         self._name, self._possessive = mark(card.name), possessive(card.name)
         self._be, self._was, self._have = ("are", "were", "have") if plural else ("is", "was", "has")
         kind = rf"|(?:the|this|your|our|my)\s+(?:{re.escape(card.category)})" if card.category else ""
-        pronouns = "|".join(sorted(own_pronouns(card) & {"she", "he", "it", "they"}))
-        others = "|".join(sorted({"she", "he", "it", "they"} - own_pronouns(card)))
+        self._own = own_pronouns(card)
+        pronouns = "|".join(sorted({"she", "he", "it", "they"} & self._own))
+        others = "|".join(sorted({"she", "he", "it", "they"} - self._own))
         self._other = re.compile(rf"(?:{others})\s+(?!and\b)[a-z]" if others else "(?!)")
         self._itself = re.compile(rf"\b(?:{pronouns}|this\s+\w+)\s+(?!(?:and|but)\b)[a-z]", re.IGNORECASE)
         first = re.split(r"[.,;\n]", card.info, maxsplit=1)[0]
@@ -128,30 +130,27 @@ class Opens:
             return None
         if subject and subject[0].casefold() == "they " and not self._plural and verb in _OF_ONE:
             return f"{self._name} {_OF_ONE[verb]}", subject.end() + found.end()
-        if not _is_name(kind, found[1]) and (
-            begins_clause(verb, tail)
-            or _phrasal(verb, tail)
-            or (verb in FINITE and _WITH.match(after) and not (kind == "weak" and _FOND.search(said)))
-            or (subject and (verb in FINITE or verb in _PAST))
-            or (subject and subject["pronoun"] and _LIKE_A_VERB.match(found[1]))
-        ):
+        listed = kind == "weak" and _FOND.search(said)
+        begins = begins_clause(verb, tail) or _phrasal(verb, tail) or (bool(subject) and verb in FINITE | _PAST)
+        begins = begins or (verb in FINITE and bool(_WITH.match(after)) and not listed)
+        begins = begins or bool(subject and subject["pronoun"] and _LIKE_A_VERB.match(found[1]))
+        base = subject or (self._plural and found[1].islower() and begins_clause(third_person(verb), tail))
+        if (begins and not _is_name(kind, found[1])) or (verb in BASE and base):
             return f"{self._name} ", subject.end() if subject else 0
-        if verb in BASE and (
-            subject or (self._plural and found[1].islower() and begins_clause(third_person(verb), tail))
-        ):
-            return f"{self._name} ", subject.end() if subject else 0
-        return None if subject else self._without_subject(kind, rest, found[1], tail, said)
+        if subject:
+            return None
+        return self._of_another(kind, rest, found[1], tail) or self._state(kind, rest, found[1], tail, said)
 
     def _asked(self, kind: str, found: re.Match[str], tail: str, said: str) -> tuple[str, int] | None:
         """An order: "please brush", "never add cream", "avoid the chips"."""
         verb = found[1].casefold()
-        asked = kind == "so" or (
-            kind in _ORDERED and (verb in _ASKED_FOR or (verb == "do" and tail.startswith(" not ")))
-        )
-        if kind in _ORDERED and found[1].islower() and verb in BASE - _NO_ORDERS and not self._plural:
+        asked = verb in _ASKED_FOR or (verb == "do" and tail.startswith(" not "))
+        if kind == "so":
+            return (f"{self._name}: ", 0) if asked or verb in BASE else None
+        if found[1].islower() and verb in BASE - _NO_ORDERS and (not self._plural or tail.startswith(" them")):
             asked = asked or found[0].startswith("never ") or bool(_OFTEN.match(tail))
-            asked = asked or (bool(_OBJECT.match(tail) or re.match(r"\s+\d", tail)) and not _NO_INFINITIVE.search(said))
-        return (f"{self._name}: ", 0) if asked or kind == "so" else None
+            asked = asked or (bool(_ORDERED_THING.match(tail)) and not _NO_INFINITIVE.search(said))
+        return (f"{self._name}: ", 0) if asked and kind in _ORDERED else None
 
     def _is_another(self, said: str) -> bool:
         """Whether the clause before is about somebody else, who may also do what follows."""
@@ -162,8 +161,8 @@ class Opens:
             return False
         return has_own_subject(label)
 
-    def _without_subject(self, kind: str, rest: str, first: str, tail: str, said: str) -> tuple[str, int] | None:
-        """A label, an order, a past or a state; or a subject of its own: "her husband drives a bus"."""
+    def _of_another(self, kind: str, rest: str, first: str, tail: str) -> tuple[str, int] | None:
+        """A label, an order, or a subject of its own: "her husband drives a bus"."""
         verb = first.casefold()
         label = f"{self._name}: ", 0
         if kind in _HARD and (_is_label(rest) or (verb in _ORDERS and first[0].isupper() and tail)):
@@ -173,8 +172,14 @@ class Opens:
         if rest.startswith(("you'll ", "you'd ", "you've ")):
             return label
         if _own_subject(rest, 1 if kind in _HARD else 2) and (kind in _HARD or _DETERMINED.match(rest)):
-            return (f"{self._possessive} ", len(first) + 1) if _ITS.match(rest) else label
-        if (done := _PASSIVE.match(said, len(self._name))) and _ONCE_MORE.match(rest):
+            its = _ITS.match(rest) and verb in self._own
+            return (f"{self._possessive} ", len(first) + 1) if its else label
+        return None
+
+    def _state(self, kind: str, rest: str, first: str, tail: str, said: str) -> tuple[str, int] | None:
+        """A past or a state: "moved to Rome", "kept in the attic", "afraid of geese"."""
+        verb = first.casefold()
+        if (done := _PASSIVE.match(said, len(self._name))) and "," not in said and _ONCE_MORE.match(rest):
             return f"{self._name} {done[1]} ", 0  # "is fed twice a day, walked three times"
         be = self._was if kind == "weak" and said.startswith(f"{self._name} {self._was} ") else self._be
         if kind in _HARD and (_SO.match(rest) or (_AGED.match(rest) and ":" in said)) and not self._is_another(said):

@@ -22,7 +22,7 @@ _BREAK = re.compile(
     r"(?P<end>\s*;\s*(?:(?:and|but|or|so)\s+)?|\s+[/|]\s+|(?<=[\w)])[.!?]\s+(?:[/|]\s+)?|\s*:-?\)\s*)"
     r"|(?P<strong>\s*,(?!\d)\s*(?:(?:and|but|or|so)\s+)?|\s+[–—-]\s+)"
     r"|(?P<weak>\s+(?:and|but|&)\s+(?:(?:who|which|that)\s+)?)"
-    r"|(?P<so>\s+so\s+(?=(?:no|please|don't|dont|never|keep)\b))"
+    r"|(?P<so>\s+so\s+(?=(?:no|please|don't|dont|never|keep)\b|[a-z]+\s+(?:the|him|her|it|them)\b))"
     r"|(?P<relative>\s+(?:who|which|that)\s+)"
     r"|(?P<attribute>\s+(?=(?:with|w/|from|made\s+(?:of|by|out)|painted\s+with|called|named|of\s+(?:your|our|his|her))\s))",
     re.IGNORECASE,
@@ -127,7 +127,7 @@ def _goes_on(body: str, found: _Break, piece: str, *, nominal: bool) -> bool:
     before, after = body[: found.start + 1], body[found.end :]
     if found.kind == "relative":
         other = _SOMEBODY if "who" in body[found.start : found.end].casefold() else _OF_A_THING
-        return not nominal or bool(other.search(piece))
+        return not nominal or bool(other.search(piece) or _UNFINISHED.search(piece))
     if found.kind == "attribute":
         unsaid = _OF_A_THING if _MORE.match(after) else _WHOSE
         return bool(_UNFINISHED.search(piece) or unsaid.search(piece) or _CLAUSE.search(piece))

@@ -20,7 +20,7 @@ _STATE = re.compile(
 )
 _LABEL = re.compile(r"(?!(?:Is|Are|Was|Has|Have)\b)[A-Z][\w' ]{1,24}:\s")
 """How a list begins: "Born: 14 May", "Vet: Dr Stone"."""
-_BOUND = re.compile(r"(?:married|engaged|related|next|close) to\b", re.IGNORECASE)
+_BOUND = re.compile(r"(?:married|engaged|related|next|close) to\b|married with\b", re.IGNORECASE)
 _PREPOSITION = r"(?:by|in|at|from|for|on|with|and|out|of|to|when|as|under|near|since|until)"
 DONE_TO_IT = re.compile(
     r"[a-z]+(?:ed|ought|ot|ound|ade|ave|ook|ent|old|on|ilt|ore|ew)\s+(?:it|him|them|her(?=[.,!]|$|\s+(?:when|in|from|at|as|on|for|back|and"

@@ -37,10 +37,11 @@ _ONE_DO = re.compile(
 """Without its s, or of several: "my parents-in-law love it"."""
 _DID = re.compile(
     rf"{_DETERMINER}\s+(?:[\w'-]+\s+){{0,2}}?[\w'-]+\s+[a-z]+ed\s+(?:an?|the|your|our|his|her|its|that|s?he|\d+|one|two|three"
-    r"|four|five|six|seven|eight|nine|ten)\b",
+    rf"|four|five|six|seven|eight|nine|ten)\b|{_DETERMINER}\s+[\w'-]+\s+used\s+to\s+[a-z]"
+    r"|(?:[a-z-]+\s+)?[a-z-]+s\s+(?:love|hate|adore|like|use|own|fear|envy)\s+(?:it|him|her|them)\b",
     re.IGNORECASE,
 )
-"""The same of what somebody does to something: "the vet guessed ten", unlike "the boat named Petrel"."""
+"""What somebody does to something: "the vet guessed ten", "kids love it"; unlike "the boat named Petrel"."""
 TOGETHER = re.compile(
     rf"\band\s+(?:{_DETERMINER}\s[\w' -]+?|[A-Z]\w+)\s+(?:live|love|share|work|run|own|play|have|are|were|go|come|sleep"
     r"|hate|like|eat|need|met|got)\s+(?!of\b)\w"
