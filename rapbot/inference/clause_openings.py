@@ -6,13 +6,23 @@ import re
 
 from rapbot.inference.fragments import DONE_TO_IT, is_passive
 from rapbot.inference.job import Card
-from rapbot.inference.subjects import KIN, NO_POSSESSIVE, SAYS, has_own_subject, of_its_maker, own_pronouns, spelled
+from rapbot.inference.subjects import (
+    KIN,
+    NO_POSSESSIVE,
+    SAYS,
+    has_own_subject,
+    is_yours,
+    of_its_maker,
+    own_pronouns,
+    spelled,
+)
 from rapbot.inference.verbs import (
     ADVERBS,
     AMBIGUOUS,
     BASE,
     FINITE,
     PARTICIPLES,
+    PASTS,
     STATES,
     begins_clause,
     third_person,
@@ -124,6 +134,8 @@ class Opens:
         verb, tail = found[1].casefold(), after[found.end() :]
         if not subject and DONE_TO_IT.match(rest):
             return (f"{self._name}: ", 0) if kind in _HARD else None
+        if not subject and is_yours(said.removeprefix(f"{self._name}: "), verb) and verb in FINITE | _PAST | PASTS:
+            return None
         if not subject and (opened := self._asked(kind, found, tail, said)):
             return opened
         if not subject and kind == "weak" and self._is_another(said) and not _DETERMINED.match(rest):
@@ -131,7 +143,7 @@ class Opens:
         if subject and subject[0].casefold() == "they " and not self._plural and verb in _OF_ONE:
             return f"{self._name} {_OF_ONE[verb]}", subject.end() + found.end()
         listed = kind == "weak" and _FOND.search(said)
-        begins = begins_clause(verb, tail) or _phrasal(verb, tail) or (bool(subject) and verb in FINITE | _PAST)
+        begins = begins_clause(verb, tail) or _phrasal(verb, tail) or (bool(subject) and verb in FINITE | _PAST | PASTS)
         begins = begins or (verb in FINITE and bool(_WITH.match(after)) and not listed)
         begins = begins or bool(subject and subject["pronoun"] and _LIKE_A_VERB.match(found[1]))
         base = subject or (self._plural and found[1].islower() and begins_clause(third_person(verb), tail))

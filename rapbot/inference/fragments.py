@@ -31,7 +31,7 @@ DONE_TO_IT = re.compile(
 _DONE_BY = re.compile(r"[a-z]{2,}(?:ed|wn|ght|en)\s+by\b", re.IGNORECASE)
 MADE_OF = re.compile(r"made\s+(?:of|out|from)\b", re.IGNORECASE)
 _ACTIVE = re.compile(
-    r"(?:bought|made|found|built|adopted|inherited|rescued|designed|knitted|carved)\s+(?:an?|the|his|her|its|your|two|it|him|them)"
+    r"(?:bought|made|found|built|adopted|inherited|rescued|designed|knitted|carved)\s+(?:an?|the|his|her|its|your|you|two|it|him|them)"
     r"\s+(?!(?:\w+\s+)?(?:days?|weeks?|months?|years?|decades?|century|centuries|summer|winter|spring|autumn|time)\b)",
     re.IGNORECASE,
 )

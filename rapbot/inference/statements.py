@@ -7,8 +7,19 @@ import re
 from rapbot.inference.fragments import DONE_TO_IT, MADE_OF, finite_at_start, fragment, is_passive
 from rapbot.inference.job import Card
 from rapbot.inference.sentences import ASIDE, addressed, sentences
-from rapbot.inference.subjects import CONDITION, KIN, OPENS, SAYS, TITLED, TOGETHER, of_its_maker, own_pronouns, spelled
-from rapbot.inference.verbs import BASE, FINITE, PARTICIPLES, begins_clause, third_person
+from rapbot.inference.subjects import (
+    CONDITION,
+    KIN,
+    OPENS,
+    SAYS,
+    TITLED,
+    TOGETHER,
+    is_yours,
+    of_its_maker,
+    own_pronouns,
+    spelled,
+)
+from rapbot.inference.verbs import BASE, FINITE, PARTICIPLES, PASTS, begins_clause, third_person
 from rapbot.inference.vocabulary import words
 from rapbot.inference.wording import is_plural, mark, possessive, sentence, with_article
 
@@ -108,7 +119,9 @@ def _subject(text: str, card: Card) -> str:
     if kin and not (start[0][len(kin) + 1].isupper() and KIN.fullmatch(kin.split()[-1])):
         return ""
     known = f"{be} {kin} and " if kin else ""  # "My brother Tom drives a taxi."
-    if aside := re.match(r"\s*,\s*(who\s+)?([^,]+?),\s+(?=[a-z])", after):  # "Omar, my uncle, drives a taxi."
+    if aside := re.match(
+        r"\s*,\s*(?=\S)(who\s+)?(?!wh|that\b|with\b|like\b|as\b)([^,]+?),\s+(?=[a-z])", after
+    ):  # "Omar, my uncle, drives a taxi."
         if finite_at_start(after[aside.end() :]) and bool(aside[1]) == finite_at_start(aside[2]):
             told = f"{'' if aside[1] else f'{_be(aside[2], card)} '}{aside[2]} and {after[aside.end() :]}"
             return f"{mark(card.name)}{surname} {known}{told}"
@@ -123,7 +136,7 @@ def _subject(text: str, card: Card) -> str:
 
 
 def _does_something(rest: str) -> bool:
-    return finite_at_start(rest) or bool(re.match(r"\s+[a-z]+ed\b", rest))
+    return finite_at_start(rest) or bool(re.match(rf"\s+(?:[a-z]+ed|{'|'.join(sorted(PASTS))})\b", rest))
 
 
 def _parts_of(name: str) -> list[str]:
@@ -169,7 +182,7 @@ def _clauses(text: str, card: Card) -> list[str]:
         # After "<Name>:" stands no verb of its own, so only a comma ends what stands there.
         loose = bool(cut.group(2)) and not _has_verb(text[: cut.start()]) and not _REASON.match(cut.group())
         whole = not listed or bool(pieces) or loose
-        if starts and verb != "can" and whole:
+        if starts and verb != "can" and whole and not (listed and is_yours(text[len(name) + 2 :], verb)):
             pieces.append(text[begun : cut.start()])
             begun = cut.end()
     pieces.append(text[begun:])

@@ -65,9 +65,11 @@ CONDITION = re.compile(r"(?:if|when|whenever|unless|while|as soon as|because|alt
 """Half a sentence: "If it rains," what?"""
 SAYS = re.compile(r"(?:says?|said|thinks?|claims?|swears?)(?:\s+(?:(?:the|your|his|her)\s+\w+|[A-Z]\w+))?\W*$")
 """Belongs to what was said: "worn at Woodstock, he says", "says the vet"."""
+_MODALS = words("can cannot can't could will won't must should would may")
+_IT_DOES = re.compile(r"\b(?:s?he|it)(?:'s|\s+(?:is|was|has|had|can|[a-z]+s))\b")
 _MAKER = re.compile(
-    r"(?:s?he|they)\s+(?:\w+ly\s+)?(?:gave|made|took|knitted|bought|sewed|built|painted|left|brought|carved|wore|won|sent|drew"
-    r"|wrote|sold|inherited|baked|designed|used)\s+(?:it|them)\b",
+    r"(?:s?he|they)\s+(?:\w+ly\s+)?(?:gave|taught|made|took|knitted|bought|sewed|built|painted|left|brought|carved|wore|won|sent|drew"
+    r"|wrote|sold|inherited|baked|designed|used)\s+(?:it|them|him)\b",
     re.IGNORECASE,
 )
 """Who does that to "it" is somebody else: "a gift from my aunt, she knitted it"."""
@@ -124,6 +126,12 @@ def own_pronouns(card: Card) -> frozenset[str]:
     elif first := _SHE_OR_HE.search(card.info):
         own -= {"he", "his"} if first[1].casefold() in {"she", "her"} else {"she", "her"}
     return frozenset(own)
+
+
+def is_yours(said: str, verb: str) -> bool:
+    """Whether `verb` goes on with what the writer of the card did: "You found him and drove home"."""
+    goes_on = not verb.endswith("s") and verb not in _MODALS
+    return goes_on and said[:4].casefold() == "you " and not _IT_DOES.search(said)
 
 
 def of_its_maker(text: str) -> bool:

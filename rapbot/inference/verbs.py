@@ -128,6 +128,11 @@ _OF_THINGS = words("and or from by with without for is are was were has have can
 ADVERBS = words(
     "always never only often usually sometimes also still really mostly just even not now rarely then first"
 )
+PASTS = words(
+    "left made sold bought bit built sent paid held told caught taught found felt kept stood met heard led drew flew"
+    " saw cut hit put let hurt read fed fled dug"
+)
+"""Pasts that are also something else: verbs only right after who did it."""
 PARTICIPLES = words(
     "born bought made adopted stolen found named painted given built knitted handmade designed inherited rescued"
     " crocheted sewn carved woven printed signed engraved raised bred"
