@@ -60,6 +60,12 @@ APOSTROPHE = "'"
         ("They have kittens, they don't bite.", ["has kittens", "doesn't bite"]),
         ("Milo Petersen is at war with Nadia.", ["Petersen is at war with Nadia"]),
         ("Milo (the fat one) turned 9 in May.", ["(the fat one) turned 9 in May"]),
+        ("Knows two tricks: sit, roll over.", ["knows two tricks: sit, roll over"]),
+        ("Allergic to two things: nuts and eggs.", ["is allergic to two things: nuts and eggs"]),
+        ("Afraid of bikes, people in hats and thunder.", ["is afraid of bikes, people in hats and thunder"]),
+        ("Loves burgers, shakes and fries.", ["loves burgers, shakes and fries"]),
+        ("Scared of noise, ships off the coast, rain.", ["is scared of noise, ships off the coast, rain"]),
+        ("They bite, they aren't fat.", ["bites", "isn't fat"]),
         ("Milo the cat - a tabby.", ["is a tabby"]),
         (
             "Chip no. 981, St. Anne's vet (Dr. Moore), born on 14 Feb. at 3:52 a.m.",

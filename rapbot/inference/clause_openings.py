@@ -35,9 +35,15 @@ _HARD = words("end strong")
 _ORDERED = words("end strong anew")
 _LABEL = re.compile(r"[A-Z][\w ]{1,24}:\s")
 _SMALL_LABEL = re.compile(r"(?:(?!and\b)[a-z][\w.'-]*\s){0,2}[a-z][\w.'-]*:\s")
-_OF_ONE = {"are": "is", "have": "has", "were": "was", "do": "does", "don't": "doesn't"}
+_OF_ONE = {"are": "is", "have": "has", "were": "was", "do": "does"} | {
+    "don't": "doesn't",
+    "aren't": "isn't",
+    "haven't": "hasn't",
+    "weren't": "wasn't",
+}
 """What "they" do, said of one."""
-_PHRASAL = re.compile(r"\s+(?:up|down|off|out|away|back|over|around|along|through|into|nuts|mad|crazy)\b")
+_PHRASAL = re.compile(r"\s+(?:up|down|off|out|away|back|into|nuts|mad|crazy)\b(?!\s+(?:the|of)\b)")
+"""Not "ships off the coast"."""
 _WITH = re.compile(
     r"(?:(?:the|your|our|his|her|its|their)\s+(?:(?!who|that|which)[\w'-]+\s+){1,2})?"
     r"(?:lives|calls|runs|works|looks|sits|plays|goes|cares|waits|swims|walks|comes)\s+(?:with|for|by|from)\b"
@@ -48,7 +54,11 @@ _PASSIVE = re.compile(r"\s(is|are|was|were)\s(?:\w+(?:ed|en|wn|ght)|fed|built|ma
 _ONCE_MORE = re.compile(r"[a-z]+(?:ed|en|wn|ght)\s+(?:by|once|twice|\w+\s+times|daily|weekly|every)\b")
 _FOND = re.compile(r"\b(?:loves?|likes?|enjoys?|adores?|prefers?|hates?|needs?|wants?)\s")
 """What follows "and" may be one more thing: "likes car rides and walks with grandpa"."""
-_YOU = re.compile(r"(?:you(?:'ll|'d|'ve)?|everybody|everyone|nobody|people)\s+\w", re.IGNORECASE)
+_YOU = re.compile(
+    r"you(?:'ll|'d|'ve)?\s+\w|(?:everybody|everyone|nobody)\s+(?:\w+[^s\W]s|can|will|has|is)\b"
+    r"|people\s+(?:say|think|call|love|like|are|have|always|often|come)\b",
+    re.IGNORECASE,
+)
 _DETERMINED = re.compile(r"(?:the|your|our|his|her|its|their)\s", re.IGNORECASE)
 _ITS = re.compile(r"(?:his|her|its|their)\s", re.IGNORECASE)
 _ASKED_FOR = words("please don't dont never no")

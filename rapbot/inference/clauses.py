@@ -35,7 +35,8 @@ _RUN_ON = re.compile(
 """Where a sentence without any punctuation begins anew: "... from a shop he runs on his wheel he likes ..."."""
 _JOINED = words(
     "that when whenever while if because as since until before after where what which who whom and but or so than like"
-    " think thinks say says said know knows hope hopes sure unless though although how why once the of to for with by"
+    " think thinks say says said know knows hope hopes sure unless though although how why once one the of to for with"
+    " by"
 )
 """After these a pronoun goes on with the sentence."""
 _LONG = 14

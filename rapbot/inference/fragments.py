@@ -18,7 +18,8 @@ _STATE = re.compile(
     r"(?:,| and| with|\s*$)",
     re.IGNORECASE,
 )
-_LABEL = re.compile(r"(?!(?:Is|Are|Was|Has|Have)\b)[A-Z][\w' ]{1,24}:\s")
+_UNDONE = re.compile(r"\b(?:of|to|for|with|by|in|at|on):")
+_LABEL = re.compile(r"(?!(?:Is|Are|Was|Has|Have|An?|The|One|Two)\b)[A-Z][\w' ]{1,24}:\s")
 """How a list begins: "Born: 14 May", "Vet: Dr Stone"."""
 _BOUND = re.compile(r"(?:married|engaged|related|next|close) to\b|married with\b", re.IGNORECASE)
 _PREPOSITION = r"(?:by|in|at|from|for|on|with|and|out|of|to|when|as|under|near|since|until)"
@@ -89,9 +90,12 @@ def fragment(text: str, card: Card) -> str:
 
 
 def _is_label(text: str, card: Card) -> bool:
-    """ "Vet's number: 12"; not "Mum's engagement ring: white gold"."""
+    """ "Vet's number: 12", "Scared of: men"; not "Mum's engagement ring: white gold", "Knows two tricks: sit, roll"."""
     label = _LABEL.match(text)
-    return label is not None and not ("'" in label[0] and _describes(label[0], card))
+    if label is None or ("'" in label[0] and _describes(label[0], card)):
+        return False
+    begun = " " not in label[0].strip() or bool(_UNDONE.search(label[0]))
+    return begun or not (finite_at_start(text) or _STATE.match(text))
 
 
 def _said_of_kind(text: str, card: Card) -> str:

@@ -136,7 +136,7 @@ def _subject(text: str, card: Card) -> str:
 
 
 def _does_something(rest: str) -> bool:
-    return finite_at_start(rest) or bool(re.match(rf"\s+(?:[a-z]+ed|{'|'.join(sorted(PASTS))})\b", rest))
+    return finite_at_start(rest) or bool(re.match(rf"\s+(?:[a-z]{{3,}}ed|{'|'.join(sorted(PASTS))})\b", rest))
 
 
 def _parts_of(name: str) -> list[str]:
