@@ -14,18 +14,19 @@ from rapbot.inference.weights import LANGUAGE, ensure
 
 @pytest.fixture(scope="module")
 def found(weights: Path) -> Counter[str]:
-    """A half of the last set, so that it takes seconds."""
+    """A part of the sets that are only counted, so that it takes seconds; docs/training.md has the whole."""
     generator = TextGenerator.load(ensure(LANGUAGE, weights), 1, SHIPPED)
-    return Counter(one.found(answer(generator, one)) for one in list(questions([4]))[::2])
+    asked = [*list(questions([4]))[::3], *list(questions([6]))[::7]]
+    return Counter(one.found(answer(generator, one)) for one in asked)
 
 
 def test_most_are_answered(found: Counter[str]) -> None:
-    assert found["answered"] >= 9 * found["not answered"]
+    assert found["answered"] >= 4 * found["not answered"]
 
 
 def test_what_the_card_does_not_tell_is_mostly_left_open(found: Counter[str]) -> None:
-    assert found["silent"] >= 2 * found["not silent"]
+    assert found["silent"] >= 1.2 * found["not silent"]
 
 
 def test_yes_and_no_are_hardly_ever_false(found: Counter[str]) -> None:
-    assert found["right"] >= 6 * found["wrong"]
+    assert found["right"] >= 5 * found["wrong"]

@@ -26,7 +26,7 @@ cli = typer.Typer(
     help=(
         "Make the LoRA that rapbot serves: of the text-only model of profile [bold]pocket[/bold] on an ordinary "
         "processor, or of a model that sees (sources, annotate, rap-compose, rap).\n\n"
-        "rapbot-train pocket WORK            everything: compose, train, evaluate, publish (some 3 hours)\n\n"
+        "rapbot-train pocket WORK            everything: compose, train, evaluate, publish (some 5 hours)\n\n"
         "The single steps, in order, each reads what the one before wrote into the folder WORK:\n\n"
         "rapbot-train compose WORK           train.jsonl and held.jsonl: invented cards, questions, captions\n\n"
         "rapbot-train train WORK             adapter/; killed or stopped, the same command goes on\n\n"
@@ -61,7 +61,7 @@ Questions = Annotated[Path | None, typer.Option("--questions", help="Other multi
 
 SAMPLES, HELD_SAMPLES = 14_000, 4_000
 CAPTION_SHARE = 0.16
-ROUNDS = ((SAMPLES, CAPTION_SHARE), (3_600, CAPTION_SHARE), (18_000, 0.3), (5_000, 0.2))
+ROUNDS = ((SAMPLES, CAPTION_SHARE), (3_600, CAPTION_SHARE), (18_000, 0.3), (5_000, 0.2), (18_000, 0.2), (6_800, 0.1))
 """Of the shipped adapter: samples and the share of captions of each, every round on the last one's adapter."""
 
 
@@ -180,7 +180,7 @@ def pocket(
     work: Work,
     into: Annotated[Path | None, typer.Option(help="Where the adapter goes; else WORK/published.")] = None,
     samples: Annotated[
-        int | None, typer.Option(min=20, help="One round of so many samples, instead of the four of the shipped one.")
+        int | None, typer.Option(min=20, help="One round of so many samples, instead of the six of the shipped one.")
     ] = None,
     held: Held = HELD_SAMPLES,
     passes: Passes = 1,
