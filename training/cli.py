@@ -61,7 +61,7 @@ Questions = Annotated[Path | None, typer.Option("--questions", help="Other multi
 
 SAMPLES, HELD_SAMPLES = 14_000, 4_000
 CAPTION_SHARE = 0.16
-ROUNDS = ((SAMPLES, CAPTION_SHARE), (3_600, CAPTION_SHARE), (18_000, 0.3), (5_000, 0.2), (18_000, 0.2), (6_800, 0.1))
+ROUNDS = ((SAMPLES, CAPTION_SHARE), (3_600, CAPTION_SHARE), (18_000, 0.3), (5_000, 0.2), (18_000, 0.2))
 """Of the shipped adapter: samples and the share of captions of each, every round on the last one's adapter."""
 
 
@@ -180,7 +180,7 @@ def pocket(
     work: Work,
     into: Annotated[Path | None, typer.Option(help="Where the adapter goes; else WORK/published.")] = None,
     samples: Annotated[
-        int | None, typer.Option(min=20, help="One round of so many samples, instead of the six of the shipped one.")
+        int | None, typer.Option(min=20, help="One round of so many samples, instead of the five of the shipped one.")
     ] = None,
     held: Held = HELD_SAMPLES,
     passes: Passes = 1,
