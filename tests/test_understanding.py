@@ -97,6 +97,7 @@ def test_pronouns_refer_back() -> None:
         ("our cat, very old", "cat"),
         ("our cat, black", "cat"),
         ("a big, juicy orange", "orange"),
+        ("my and, with x", ""),
         ("a big, brown and lazy dog", "dog"),
         ("a red, white and blue scarf", "scarf"),
         ("my sister, a nurse", "sister"),

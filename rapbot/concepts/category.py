@@ -14,7 +14,7 @@ _STOP = frozenset(
     "worn a an the my our he she it they i we does can will comes goes gets got".split()
 )
 _NO_THING = frozenset(
-    "born adopted found rescued bred raised bought made painted aged age now still just about almost nearly only "
+    "born adopted found rescued bred raised painted aged age now still just almost nearly only "
     "always never mostly usually sometimes very quite rather really so one two three four five six seven eight nine "
     "ten old young".split()
 )
@@ -51,7 +51,7 @@ def guess_category(info: str) -> str:
         commas += piece.endswith(",")
     while words and words[-1] in {"and", "or"}:
         words.pop()
-    if commas and (words[-1] in _NO_THING or (words[-1] in _SAYS_HOW and _OWNED.match(info.strip()))):
+    if words and commas and (words[-1] in _NO_THING or (words[-1] in _SAYS_HOW and _OWNED.match(info.strip()))):
         return words[0]
     return words[-1] if words else ""
 
