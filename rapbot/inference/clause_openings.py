@@ -7,6 +7,7 @@ import re
 from rapbot.inference.fragments import DONE_TO_IT, is_passive
 from rapbot.inference.job import Card
 from rapbot.inference.subjects import (
+    DETERMINER,
     KIN,
     NO_POSSESSIVE,
     SAYS,
@@ -45,7 +46,7 @@ _OF_ONE = {"are": "is", "have": "has", "were": "was", "do": "does"} | {
 _PHRASAL = re.compile(r"\s+(?:up|down|off|out|away|back|into|nuts|mad|crazy)\b(?!\s+(?:the|of)\b)")
 """Not "ships off the coast"."""
 _WITH = re.compile(
-    r"(?:(?:the|your|our|his|her|its|their)\s+(?:(?!who|that|which)[\w'-]+\s+){1,2})?"
+    rf"(?:{DETERMINER}\s+(?:(?!who|that|which)[\w'-]+\s+){{1,2}})?"
     r"(?:lives|calls|runs|works|looks|sits|plays|goes|cares|waits|swims|walks|comes)\s+(?:with|for|by|from)\b"
 )
 """Verbs also before a preposition, unlike "walks and loads with ..."."""
@@ -59,7 +60,7 @@ _YOU = re.compile(
     r"|people\s+(?:say|think|call|love|like|are|have|always|often|come)\b",
     re.IGNORECASE,
 )
-_DETERMINED = re.compile(r"(?:the|your|our|his|her|its|their)\s", re.IGNORECASE)
+_DETERMINED = re.compile(rf"{DETERMINER}\s", re.IGNORECASE)
 _ITS = re.compile(r"(?:his|her|its|their)\s", re.IGNORECASE)
 _ASKED_FOR = words("please don't dont never no")
 _COUNT = r"(?:one|two|three|four|five|six|seven|eight|nine|ten|\d[\d.,]*)"
@@ -85,6 +86,7 @@ _PAST = words(
     " practices seats holds costs measures celebrates answers reacts suffers has received earned opened entered ended"
     " changed picked walked bumped slipped passed qualified spent saw weighed measured bit flew dug fled"
 )
+_DOES_OR_DID = FINITE | _PAST | PASTS
 _LIKE_A_VERB = re.compile(r"[a-z]{2,}(?:s|ed)$")
 """Whatever it is, after a pronoun."""
 _ORDERS = BASE | {"do", "don't", "please", "be"}
@@ -110,7 +112,7 @@ class Opens:
 
     def __init__(self, card: Card) -> None:
         self._plural = plural = is_plural(card.category)
-        self._name, self._possessive = mark(card.name), possessive(card.name)
+        self.name, self._possessive = mark(card.name), possessive(card.name)
         self._be, self._was, self._have = ("are", "were", "have") if plural else ("is", "was", "has")
         kind = rf"|(?:the|this|your|our|my)\s+(?:{re.escape(card.category)})" if card.category else ""
         self._own = own_pronouns(card)
@@ -122,7 +124,7 @@ class Opens:
         self._first = words(first.casefold()) if first.strip() and not has_own_subject(first) else frozenset()
         """What the card calls it, as "The bottle was ..." does later on."""
         self._subject = re.compile(
-            rf"(?:(?P<pronoun>{pronouns})|{re.escape(card.name)}|{re.escape(self._name)}{kind})(?P<short>'s|'re|'ll|'d|'ve)?\s+",
+            rf"(?:(?P<pronoun>{pronouns})|{re.escape(card.name)}|{re.escape(self.name)}{kind})(?P<short>'s|'re|'ll|'d|'ve)?\s+",
             re.IGNORECASE,
         )
 
@@ -134,31 +136,31 @@ class Opens:
             return None  # "his son is called Emil, he is seven"
         if subject and subject["short"]:
             if verb := spelled(subject["short"], after, pronoun=bool(subject["pronoun"])):
-                return f"{self._name} {self._be if verb == 'is' else verb} ", subject.end()
+                return f"{self.name} {self._be if verb == 'is' else verb} ", subject.end()
             subject, after = None, rest
         found = _VERB.match(after)
         if found is None or kind == "attribute" or SAYS.match(after):
             return None
         if of_its_maker(rest) or (kind in _HARD and self._other.match(rest)):
-            return None if self._is_another(said) or kind not in _HARD else (f"{self._name}: ", 0)
+            return None if self._is_another(said) or kind not in _HARD else (f"{self.name}: ", 0)
         verb, tail = found[1].casefold(), after[found.end() :]
         if not subject and DONE_TO_IT.match(rest):
-            return (f"{self._name}: ", 0) if kind in _HARD else None
-        if not subject and is_yours(said.removeprefix(f"{self._name}: "), verb) and verb in FINITE | _PAST | PASTS:
+            return (f"{self.name}: ", 0) if kind in _HARD else None
+        if not subject and is_yours(said.removeprefix(f"{self.name}: "), verb) and verb in _DOES_OR_DID:
             return None
         if not subject and (opened := self._asked(kind, found, tail, said)):
             return opened
         if not subject and kind == "weak" and self._is_another(said) and not _DETERMINED.match(rest):
             return None
         if subject and subject[0].casefold() == "they " and not self._plural and verb in _OF_ONE:
-            return f"{self._name} {_OF_ONE[verb]}", subject.end() + found.end()
+            return f"{self.name} {_OF_ONE[verb]}", subject.end() + found.end()
         listed = kind == "weak" and _FOND.search(said)
-        begins = begins_clause(verb, tail) or _phrasal(verb, tail) or (bool(subject) and verb in FINITE | _PAST | PASTS)
+        begins = begins_clause(verb, tail) or _phrasal(verb, tail) or (bool(subject) and verb in _DOES_OR_DID)
         begins = begins or (verb in FINITE and bool(_WITH.match(after)) and not listed)
         begins = begins or bool(subject and subject["pronoun"] and _LIKE_A_VERB.match(found[1]))
         base = subject or (self._plural and found[1].islower() and begins_clause(third_person(verb), tail))
         if (begins and not _is_name(kind, found[1])) or (verb in BASE and base):
-            return f"{self._name} ", subject.end() if subject else 0
+            return f"{self.name} ", subject.end() if subject else 0
         if subject:
             return None
         return self._of_another(kind, rest, found[1], tail) or self._state(kind, rest, found[1], tail, said)
@@ -168,17 +170,22 @@ class Opens:
         verb = found[1].casefold()
         asked = verb in _ASKED_FOR or (verb == "do" and tail.startswith(" not "))
         if kind == "so":
-            return (f"{self._name}: ", 0) if asked or verb in BASE else None
-        if found[1].islower() and verb in BASE - _NO_ORDERS and (not self._plural or tail.startswith(" them")):
+            return (f"{self.name}: ", 0) if asked or verb in BASE else None
+        if (
+            found[1].islower()
+            and verb in BASE
+            and verb not in _NO_ORDERS
+            and (not self._plural or tail.startswith(" them"))
+        ):
             asked = asked or found[0].startswith("never ") or bool(_OFTEN.match(tail))
             asked = asked or (bool(_ORDERED_THING.match(tail)) and not _NO_INFINITIVE.search(said))
-        return (f"{self._name}: ", 0) if asked and kind in _ORDERED else None
+        return (f"{self.name}: ", 0) if asked and kind in _ORDERED else None
 
     def _is_another(self, said: str) -> bool:
         """Whether the clause before is about somebody else, who may also do what follows."""
         if said.startswith(f"{self._possessive} "):
             return True
-        label = said.removeprefix(f"{self._name}: ")
+        label = said.removeprefix(f"{self.name}: ")
         if label == said or self._itself.search(label) or set(label.casefold().split()[1:2]) & self._first:
             return False
         return has_own_subject(label)
@@ -186,7 +193,7 @@ class Opens:
     def _of_another(self, kind: str, rest: str, first: str, tail: str) -> tuple[str, int] | None:
         """A label, an order, or a subject of its own: "her husband drives a bus"."""
         verb = first.casefold()
-        label = f"{self._name}: ", 0
+        label = f"{self.name}: ", 0
         if kind in _HARD and (_is_label(rest) or (verb in _ORDERS and first[0].isupper() and tail)):
             return label
         if kind in _HARD and (_YOU.match(rest) or (verb in NO_POSSESSIVE and verb != "who's")):
@@ -201,34 +208,34 @@ class Opens:
     def _state(self, kind: str, rest: str, first: str, tail: str, said: str) -> tuple[str, int] | None:
         """A past or a state: "moved to Rome", "kept in the attic", "afraid of geese"."""
         verb = first.casefold()
-        if (done := _PASSIVE.match(said, len(self._name))) and "," not in said and _ONCE_MORE.match(rest):
-            return f"{self._name} {done[1]} ", 0  # "is fed twice a day, walked three times"
-        be = self._was if kind == "weak" and said.startswith(f"{self._name} {self._was} ") else self._be
+        if (done := _PASSIVE.match(said, len(self.name))) and "," not in said and _ONCE_MORE.match(rest):
+            return f"{self.name} {done[1]} ", 0  # "is fed twice a day, walked three times"
+        be = self._was if kind == "weak" and said.startswith(f"{self.name} {self._was} ") else self._be
         if kind in _HARD and (_SO.match(rest) or (_AGED.match(rest) and ":" in said)) and not self._is_another(said):
-            return f"{self._name} {self._be} ", 0
+            return f"{self.name} {self._be} ", 0
         passive = verb in PARTICIPLES and (_NOT_DONE.match(tail) or is_passive(rest))
         if verb == "left" and not _LEFT.match(tail) and not _PASSED_ON.match(rest):
             return None
         passive = passive or bool(_PASSED_ON.match(rest))
         if (verb in _PAST or (_ED.match(verb) and _OBJECT.match(tail))) and not passive and not _is_name(kind, first):
-            return f"{self._name} ", 0
+            return f"{self.name} ", 0
         if verb in STATES:
-            return f"{self._name} {be} ", 0
+            return f"{self.name} {be} ", 0
         if verb in PARTICIPLES or (_ED.match(verb) and _NOT_DONE.match(tail) and tail) or _PASSED_ON.match(rest):
-            return f"{self._name} {self._was} ", 0
+            return f"{self.name} {self._was} ", 0
         return None
 
     def attribute(self, kind: str, rest: str) -> tuple[str, int] | None:
         """More of what it is: "with a limp", "from Rome", ", two years old"."""
         if kind in _HARD and _COUNTED.match(rest) and not _APPOSITION.match(rest):
-            return f"{self._name}: ", 0
+            return f"{self.name}: ", 0
         if kind != "attribute" and not (kind in _HARD and _APPOSITION.match(rest)):
             return None
         if has := _HAS.match(rest):
-            return f"{self._name} {self._have} ", has.end()
+            return f"{self.name} {self._have} ", has.end()
         if of := _OF.match(rest):
-            return f"{self._name} belongs to ", of.end()
-        return f"{self._name} {self._be} ", 0
+            return f"{self.name} belongs to ", of.end()
+        return f"{self.name} {self._be} ", 0
 
 
 def _is_label(rest: str) -> bool:

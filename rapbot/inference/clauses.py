@@ -16,7 +16,7 @@ from rapbot.inference.sentences import ASIDE, abbreviated
 from rapbot.inference.statements import kind_statement, statements
 from rapbot.inference.subjects import CONDITION, KIN, TITLED
 from rapbot.inference.vocabulary import words
-from rapbot.inference.wording import mark, sentence
+from rapbot.inference.wording import sentence
 
 _BREAK = re.compile(
     r"(?P<end>\s*;\s*(?:(?:and|but|or|so)\s+)?|\s+[/|]\s+|(?<=[\w)])[.!?]\s+(?:[/|]\s+)?|\s*:-?\)\s*)"
@@ -70,14 +70,16 @@ _MORE = re.compile(r"(?:with|w/|called|named)\s", re.IGNORECASE)
 
 def clauses(card: Card) -> tuple[str, ...]:
     """Each once, in the order of the card, the concept's kind last; all about <Name>."""
-    found = [piece for statement in statements(card) for piece in _pieces(statement, card)]
+    opens = Opens(card)
+    found = [piece for statement in statements(card) for piece in _pieces(statement, opens)]
     return tuple(dict.fromkeys([*found, *filter(None, [kind_statement(card)])]))
 
 
 def clause_around(statement: str, card: Card, chosen: Sequence[str]) -> tuple[str, str | None]:
     """The shortest part of one of the card's statements that has a verb and the first of `chosen` that is in it, and
     which that is: "is a quilt sewn from old uniforms" stays whole. The statement itself and None where none is."""
-    parts = {part: tuple(_pieces(part, card)) for part in _pieces(statement, card, attributes=False)}
+    opens = Opens(card)
+    parts = {part: tuple(_pieces(part, opens)) for part in _pieces(statement, opens, attributes=False)}
     for clause in chosen:
         for part, said in parts.items():
             if clause in said:
@@ -85,14 +87,14 @@ def clause_around(statement: str, card: Card, chosen: Sequence[str]) -> tuple[st
     return statement, None
 
 
-def _pieces(statement: str, card: Card, *, attributes: bool = True) -> Iterator[str]:
-    name = mark(card.name)
+def _pieces(statement: str, opens: Opens, *, attributes: bool = True) -> Iterator[str]:
+    name = opens.name
     begins = re.match(rf"{re.escape(name)}(?:'s|:)?\s*", statement)
     if begins is None:
         yield statement
         return
     start, body = begins[0], statement[begins.end() :].rstrip(".")
-    opens, begun, possessive = Opens(card), 0, start.strip() == f"{name}'s"
+    begun, possessive = 0, start.strip() == f"{name}'s"
     nominal = bool(_NOMINAL.match(body)) and not possessive
     for found in _breaks(body):
         piece = body[begun : found.start]

@@ -50,6 +50,7 @@ _IN_BASE = re.compile(
     rf"({'|'.join(sorted({*BASE, 'have'}))})\b"
 )
 """What somebody writes after "he" who is still learning English."""
+_DID = re.compile(rf"\s+(?:[a-z]{{3,}}ed|{'|'.join(sorted(PASTS))})\b")
 _POSSESSIVE = re.compile(r"^(her|his|its|their)\b", re.IGNORECASE)
 _OF_SOMEBODY = re.compile(r"(?:she|he|it|they|her|his|its|their)\b", re.IGNORECASE)
 
@@ -67,8 +68,12 @@ def statements(card: Card) -> tuple[str, ...]:
 
 def _only_named(text: str, card: Card) -> bool:
     """ "Mochi - a grey cat" begins with nothing but the name, "Tuga the tortoise" with the kind as well."""
-    kind = rf"(?:\s+the\s+{re.escape(card.category)})?" if card.category else ""
-    return bool(re.fullmatch(rf"{re.escape(card.name)}{kind}\W*", text, re.IGNORECASE))
+    return bool(re.fullmatch(rf"{re.escape(card.name)}{_the_kind(card)}\W*", text, re.IGNORECASE))
+
+
+def _the_kind(card: Card) -> str:
+    """A pattern of " the dog" after a name; it may be missing."""
+    return rf"(?:\s+the\s+{re.escape(card.category)})?" if card.category else ""
 
 
 def kind_statement(card: Card) -> str:
@@ -103,10 +108,9 @@ def _about(text: str, card: Card) -> str:
 def _subject(text: str, card: Card) -> str:
     """The name at the start is marked ("Serena is ..." -> "<Serena> is ..."); elsewhere it stays as it is, "" if so."""
     called = "|".join(re.escape(name) for name in (card.name, *_parts_of(card.name)))
-    kind = rf"(?:\s+the\s+{re.escape(card.category)})?" if card.category else ""
     start = re.match(
         rf"(?:(?:your|the|our)\s+(?:{re.escape(card.category)}\s+)?|(?P<kin>(?:your|\w+'s)(?:\s+{_PLAIN}){{1,2}})\s+)?"
-        rf"<?(?:{called})>?{kind}(?!\w)",
+        rf"<?(?:{called})>?{_the_kind(card)}(?!\w)",
         text,
         re.I,
     )
@@ -136,7 +140,7 @@ def _subject(text: str, card: Card) -> str:
 
 
 def _does_something(rest: str) -> bool:
-    return finite_at_start(rest) or bool(re.match(rf"\s+(?:[a-z]{{3,}}ed|{'|'.join(sorted(PASTS))})\b", rest))
+    return finite_at_start(rest) or bool(_DID.match(rest))
 
 
 def _parts_of(name: str) -> list[str]:
@@ -191,9 +195,9 @@ def _clauses(text: str, card: Card) -> list[str]:
 
 def _joined(piece: str, card: Card) -> str:
     """What stands between the name and a verb that was further on in the sentence."""
-    if DONE_TO_IT.match(piece) or not is_passive(piece):
-        return ": " if DONE_TO_IT.match(piece) else " "
-    return f" {_be(piece, card)} "
+    if DONE_TO_IT.match(piece):
+        return ": "
+    return f" {_be(piece, card)} " if is_passive(piece) else " "
 
 
 def _be(text: str, card: Card) -> str:

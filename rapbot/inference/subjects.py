@@ -18,11 +18,11 @@ _LEADS = words("in on at when after before since during every now today then if 
 """What begins with these has its subject later on: "At night, he guards the house"."""
 _DESCRIBING = words("a an the your our")
 NO_POSSESSIVE = words("there's here's that's it's she's he's who's what's where's let's")
-_DETERMINER = r"(?:the|your|our|his|her|its|their)"
+DETERMINER = r"(?:the|your|our|his|her|its|their)"
 _TOLD_OF_IT = re.compile(r"\b[a-z]+(?:ed|old|ave|ot|ought|ook|ade|ound|eft|ost|ent|et|ut) (?:it|her|him|them|me|us)\b")
 """A past tense and whom it happened to: "my teacher sold it to me" is not what the concept is."""
 _MANY_DO = re.compile(
-    rf"(?:{_DETERMINER}|two|three|four|both|all|some|many)\s+(?:[\w'-]+\s+)??(?:[a-z-]+s|children|people|men|women|mice)"
+    rf"(?:{DETERMINER}|two|three|four|both|all|some|many)\s+(?:[\w'-]+\s+)??(?:[a-z-]+s|children|people|men|women|mice)"
     r"\s+(?P<verb>[a-z]+)(?=$|[.!]|\s+(?:over|with|at|in|on|about|for|from|when|if|like|every|well|too|the|an?|your|his"
     r"|her|its|it|him|them|you)\b)",
     re.IGNORECASE,
@@ -31,19 +31,19 @@ _MANY_DO = re.compile(
 TITLED = re.compile(r"\b(?:the|your|his|her|their)\s+[\w-]+,\s+(?:[DM]rs?\.?\s+|Ms\.?\s+)?[A-Z]\w+$")
 """The verb is theirs: "the librarian, Mrs. Koch, knows everything"."""
 _ONE_DO = re.compile(
-    rf"{_DETERMINER}\s+(?:[\w'-]+\s+){{0,2}}?(?!you\b|to\b)[\w'-]+\s+(?P<verb>[a-z]+)\s+(?:it|him|them)\b",
+    rf"{DETERMINER}\s+(?:[\w'-]+\s+){{0,2}}?(?!you\b|to\b)[\w'-]+\s+(?P<verb>[a-z]+)\s+(?:it|him|them)\b",
     re.IGNORECASE,
 )
 """Without its s, or of several: "my parents-in-law love it"."""
 _DID = re.compile(
-    rf"{_DETERMINER}\s+(?:[\w'-]+\s+){{0,2}}?[\w'-]+\s+[a-z]+ed\s+(?:an?|the|your|our|his|her|its|that|s?he|\d+|one|two|three"
-    rf"|four|five|six|seven|eight|nine|ten)\b|{_DETERMINER}\s+[\w'-]+\s+used\s+to\s+[a-z]"
+    rf"{DETERMINER}\s+(?:[\w'-]+\s+){{0,2}}?[\w'-]+\s+[a-z]+ed\s+(?:an?|the|your|our|his|her|its|that|s?he|\d+|one|two|three"
+    rf"|four|five|six|seven|eight|nine|ten)\b|{DETERMINER}\s+[\w'-]+\s+used\s+to\s+[a-z]"
     r"|(?:[a-z-]+\s+)?[a-z-]+s\s+(?:love|hate|adore|like|use|own|fear|envy)\s+(?:it|him|her|them)\b",
     re.IGNORECASE,
 )
 """What somebody does to something: "the vet guessed ten", "kids love it"; unlike "the boat named Petrel"."""
 TOGETHER = re.compile(
-    rf"\band\s+(?:{_DETERMINER}\s[\w' -]+?|[A-Z]\w+)\s+(?:live|love|share|work|run|own|play|have|are|were|go|come|sleep"
+    rf"\band\s+(?:{DETERMINER}\s[\w' -]+?|[A-Z]\w+)\s+(?:live|love|share|work|run|own|play|have|are|were|go|come|sleep"
     r"|hate|like|eat|need|met|got)\s+(?!of\b)\w"
 )
 """Two who do something: "his wife and their son live in Utrecht"."""
@@ -54,7 +54,7 @@ _PREDICATE = (
     r"(?=$|[.,!]|\s+(?:by|in|at|on|to|of|with|from|for|when|since|and|but|years?|months?|weeks?)\b))"
 )
 _IS = re.compile(_PREDICATE, re.IGNORECASE)
-_ITS_PART_IS = re.compile(rf"(?:{_DETERMINER})\s+(?:[\w-]+\s+)?[\w-]+'s\s+{_PREDICATE}", re.IGNORECASE)
+_ITS_PART_IS = re.compile(rf"(?:{DETERMINER})\s+(?:[\w-]+\s+)?[\w-]+'s\s+{_PREDICATE}", re.IGNORECASE)
 _HAS_DONE = re.compile(
     r"(?:(?:never|always|already|also|just|only|still)\s+)?(?:been|got|had|become|lived|worked"
     r"|(?!called|named|considered)\w+(?:ed|en|wn|ught|ost)\s+(?:an?|the|your|his|her|its|him|it|them|any\w+|every\w+|no(?:thing|body|one))\b)",

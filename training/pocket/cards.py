@@ -57,7 +57,7 @@ def invent(rng: random.Random, split: str, group: str = "", taken: Sequence[str]
     if group not in {"pet", "person", "place", "dish"} and rng.random() < 0.6:
         name = _called_by_kind(rng, split, kind, taken) or name
     if rng.random() < _COINED:
-        name = next(coined for coined in iter(lambda: grammar.coined_name(rng, split), "") if coined not in taken)
+        name = grammar.coined_name(rng, split, taken)
     he, him, his = _pronouns(kind, rng)
     fitting = [fact for fact in grammar.facts() if group in fact.classes]
     rng.shuffle(fitting)

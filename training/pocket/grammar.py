@@ -147,7 +147,7 @@ def names(group: str, split: str) -> tuple[str, ...]:
     return tuple(name for name in listed if is_held(name) == (split == HELD))
 
 
-def coined_name(rng: random.Random, split: str) -> str:
+def coined_name(rng: random.Random, split: str, taken: Sequence[str] = ()) -> str:
     """A name that nobody has ("Tokari_3", "NeLu", "Жупа"): it can only be copied, letter by letter, not remembered."""
     while True:
         onsets, vowels, codas = rng.choices(_SYLLABLES, _SYLLABLE_WEIGHTS)[0]
@@ -160,7 +160,8 @@ def coined_name(rng: random.Random, split: str) -> str:
         if rng.random() < 0.6:
             name = written(name)
         name += rng.choice(("",) * 6 + (f"_{rng.randint(1, 9)}", f"{rng.randint(1, 99)}"))
-        if len(name) > (3 if name.isascii() else 1) and is_held(name) == (split == HELD):
+        usable = len(name) > (3 if name.isascii() else 1) and name not in taken
+        if usable and is_held(name) == (split == HELD):
             return name
 
 
