@@ -44,6 +44,7 @@ SPOT = Card(1, "Spot", "dog", "")
         ("Believe it or not, he can swim.", ["<Spot> can swim."]),
         ("Fun fact: Spot has two beds. Also, loves tea.", ["<Spot> has two beds.", "<Spot> loves tea."]),
         ("IT support calls him. Never soap.", ["<Spot>: IT support calls him.", "<Spot>: Never soap."]),
+        ("They haven't met a cat.", ["<Spot> hasn't met a cat."]),
         ("A hand-me-down from me.", ["<Spot> is a hand-me-down from you."]),
         ("Related to Bella. Hatched in May.", ["<Spot> is related to Bella.", "<Spot> hatched in May."]),
     ],

@@ -22,6 +22,7 @@ from rapbot.inference.verbs import (
     AMBIGUOUS,
     BASE,
     FINITE,
+    OF_ONE,
     PARTICIPLES,
     PASTS,
     STATES,
@@ -36,13 +37,6 @@ _HARD = words("end strong")
 _ORDERED = words("end strong anew")
 _LABEL = re.compile(r"[A-Z][\w ]{1,24}:\s")
 _SMALL_LABEL = re.compile(r"(?:(?!and\b)[a-z][\w.'-]*\s){0,2}[a-z][\w.'-]*:\s")
-_OF_ONE = {"are": "is", "have": "has", "were": "was", "do": "does"} | {
-    "don't": "doesn't",
-    "aren't": "isn't",
-    "haven't": "hasn't",
-    "weren't": "wasn't",
-}
-"""What "they" do, said of one."""
 _PHRASAL = re.compile(r"\s+(?:up|down|off|out|away|back|into|nuts|mad|crazy)\b(?!\s+(?:the|of)\b)")
 """Not "ships off the coast"."""
 _WITH = re.compile(
@@ -152,8 +146,8 @@ class Opens:
             return opened
         if not subject and kind == "weak" and self._is_another(said) and not _DETERMINED.match(rest):
             return None
-        if subject and subject[0].casefold() == "they " and not self._plural and verb in _OF_ONE:
-            return f"{self.name} {_OF_ONE[verb]}", subject.end() + found.end()
+        if subject and subject[0].casefold() == "they " and not self._plural and verb in OF_ONE:
+            return f"{self.name} {OF_ONE[verb]}", subject.end() + found.end()
         listed = kind == "weak" and _FOND.search(said)
         begins = begins_clause(verb, tail) or _phrasal(verb, tail) or (bool(subject) and verb in _DOES_OR_DID)
         begins = begins or (verb in FINITE and bool(_WITH.match(after)) and not listed)

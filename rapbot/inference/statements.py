@@ -19,7 +19,7 @@ from rapbot.inference.subjects import (
     own_pronouns,
     spelled,
 )
-from rapbot.inference.verbs import BASE, FINITE, PARTICIPLES, PASTS, begins_clause, third_person
+from rapbot.inference.verbs import BASE, FINITE, OF_ONE, PARTICIPLES, PASTS, begins_clause, third_person
 from rapbot.inference.vocabulary import words
 from rapbot.inference.wording import is_plural, mark, possessive, sentence, with_article
 
@@ -158,8 +158,7 @@ def _singular(rest: str) -> str:
 
     def one(verb: re.Match[str]) -> str:
         word = verb.group(2)
-        changed = {"are": "is", "have": "has", "were": "was", "do": "does", "don't": "doesn't"}.get(word)
-        return verb.group(1) + (changed or (third_person(word) if third_person(word) in FINITE else word))
+        return verb.group(1) + (OF_ONE.get(word) or (third_person(word) if third_person(word) in FINITE else word))
 
     return re.sub(r"(^\s*(?:\w+ly |always |never |often )?|\b(?:and|but) )([a-z']+)", one, rest)
 

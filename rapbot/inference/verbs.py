@@ -99,6 +99,17 @@ FINITE = (
     )
 )
 """What may follow a subject: "is", "carries", "must"."""
+OF_ONE = {
+    "are": "is",
+    "have": "has",
+    "were": "was",
+    "do": "does",
+    "aren't": "isn't",
+    "haven't": "hasn't",
+    "weren't": "wasn't",
+    "don't": "doesn't",
+}
+"""What "they" do, said of one."""
 AMBIGUOUS = words(
     "answers approaches barks bears benefits bites blushes boasts broadcasts brushes builds calls camps challenges"
     " changes charges charms checks cheers chuckles claims coaches controls copies covers cracks crumbles cuts dashes"
