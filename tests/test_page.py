@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.async_api import Locator, ViewportSize, expect
+from playwright.async_api import Locator, Route, ViewportSize, expect
 
 from rapbot.inference.weights import FACES, ensure
 from tests.page_visitor import (
@@ -139,8 +139,31 @@ async def test_the_form_teaches_adds_and_deletes_photos(visitor: Visitor) -> Non
     await drop.click()
     await expect(page.locator("#card figure")).to_have_count(1)
     await page.locator("#undo").click()
-    await expect(page.locator("#notice")).not_to_be_empty()
+    await expect(page.locator("#notice .failed")).to_contain_text("nothing to undo")
     await visitor.say("/forget Mr. Pickles")
+
+
+@needs_browser
+async def test_an_answer_is_shown_though_it_was_asked_while_the_stream_of_another_ended(visitor: Visitor) -> None:
+    page = visitor.page
+    await visitor.say("/help")
+    sent, complete = asyncio.Event(), asyncio.Event()
+
+    async def hold_back(route: Route) -> None:
+        response = await route.fetch()  # all of it: the server closed it
+        complete.set()
+        await sent.wait()
+        await route.fulfill(response=response)
+
+    await page.route("**/queue/data?*", hold_back, times=1)
+    await page.locator("#undo").click()
+    await asyncio.wait_for(complete.wait(), PATIENCE / 1000)
+    await page.locator("#box textarea").fill("/concepts")
+    async with page.expect_response("**/queue/join?*"):
+        await page.locator("#box textarea").press("Enter")
+    sent.set()
+    await expect(page.locator("#notice .failed")).to_be_visible()
+    await visitor.answer(2)
 
 
 @needs_browser

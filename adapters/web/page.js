@@ -107,6 +107,28 @@ function watchLog() {
 }
 watchLog();
 
+// gradio sends what comes of an event over a stream that it closes when nothing is left to tell. An event that is sent
+// at that moment counts on the stream and is never heard of again, until the next one opens another. So where an event
+// was sent during a stream, its end is followed by one that asks for nothing.
+const fetched = window.fetch.bind(window);
+let streams = 0;
+let late = false;
+window.fetch = async (...what) => {
+  const path = new URL(what[0].url ?? what[0], location.href).pathname;
+  const signal = what[0].signal ?? what[1]?.signal;
+  if (path.endsWith("/queue/data") && signal) {
+    streams += 1;
+    signal.addEventListener("abort", () => {
+      streams -= 1;
+      if (late) setTimeout(() => trigger("look_again", {}), 50);
+      late = false;
+    }, { once: true });
+  }
+  const response = await fetched(...what);
+  if (path.endsWith("/queue/join") && streams) late = true;
+  return response;
+};
+
 // Another platform may have taught something meanwhile.
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState === "visible") trigger("look_again", {});

@@ -69,7 +69,7 @@ class Wiring:
         new = [p.new_photo, p.new_name, p.new_info]
         p.teach.click(self.teach, new, [*new, *p.of_gallery], **quiet)
         for again in (page.load, p.bridge.look_again):
-            again(self.look, None, p.of_gallery, **quiet)
+            again(self.look, None, [p.log, *p.of_gallery], **quiet)
         page.unload(self.leave)
 
     # -- the conversation -----------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ class Wiring:
             return (markup.conversation(tab.entries), box, *[SKIP] * len(self.parts.of_gallery))
         if not tab.tasks:
             box = gr.update(stop_btn=False) if box is SKIP else box
-        return (markup.conversation(tab.entries), box, *await self._gallery(tab, ""))
+        return (markup.conversation(tab.entries), box, *await self._gallery(tab, SKIP))
 
     # -- corrections ----------------------------------------------------------------------------------------
 
@@ -143,7 +143,8 @@ class Wiring:
     # -- the gallery ----------------------------------------------------------------------------------------
 
     async def look(self, request: gr.Request) -> Updates:
-        return await self._gallery(self._tab(request), "")
+        tab = self._tab(request)
+        return (markup.conversation(tab.entries), *await self._gallery(tab, SKIP))
 
     async def open_card(self, event: gr.EventData, request: gr.Request) -> Updates:
         tab = self._tab(request)
@@ -198,7 +199,8 @@ class Wiring:
             said = markup.notice(sentence(error), failed=True)
         return await self._gallery(tab, said)
 
-    async def _gallery(self, tab: Tab, notice: str) -> Updates:
+    async def _gallery(self, tab: Tab, notice: Any) -> Updates:
+        """`notice`: SKIP where there is no news, so that what another event just told stays there."""
         try:
             view = await self.gallery.view(tab)
         except RapbotError as error:
