@@ -64,6 +64,20 @@ def test_who_wrote_a_shared_card_is_named() -> None:
 
 
 @pytest.mark.parametrize(
+    ("info", "question", "verdict"),
+    [
+        ("A greedy goat.", "Is Lu greedy?", Verdict.YES),
+        ("A greedy goat.", "Is Lu anything but greedy?", Verdict.TOLD),
+        ("A green goat.", "Is Lu any colour but green?", Verdict.TOLD),
+        ("Takes eye drops. Do not forget the eye drops!", "Does Lu take eye drops?", Verdict.YES),
+        ("Must not have eye drops.", "Can Lu have eye drops?", Verdict.NO),
+    ],
+)
+def test_what_turns_a_sentence_into_its_contrary(info: str, question: str, verdict: Verdict) -> None:
+    assert read(question, Card(1, "Lu", "goat", info)).verdict is verdict
+
+
+@pytest.mark.parametrize(
     ("card", "question", "told"),
     [
         (Card(1, "Biscuit", "dog", "A puppy. She gets mince."), "What does Biscuit eat?", ""),

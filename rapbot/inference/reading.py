@@ -53,12 +53,17 @@ _STOP = words(
     " he's she's every only very too also just"
 )
 _NEGATION = re.compile(
-    r"\b(?:(?<!or )not(?! only\b)|no(?! (?:doubt|wonder|matter)\b)|never|cannot|neither|nor|without|\w+n't"
-    r"|(?:do|does|did|ca|wo|is|are|was|were|has|have|should|could|would|must)nt|hates?|dislikes?)\b",
+    r"\b(?:(?<!or )not(?! (?:only|forget)\b)|no(?! (?:doubt|wonder|matter)\b)|never|cannot|neither|nor|without"
+    r"|\w+n't(?! forget\b)|(?:do|does|did|ca|wo|is|are|was|were|has|have|should|could|would|must)nt"
+    r"|hates?|dislikes?)\b",
     re.I,
 )
 
 
+_BUT = re.compile(
+    r"\b(?:any(?:thing|one|body|where)?(?: \w+)?|something|other|else) (?:but|except|than)\b", re.IGNORECASE
+)
+""" "Is she anything but greedy?": the contrary of what its words say."""
 _REFUSAL = re.compile(
     r"\b(?:allerg\w+|avoid\w*|forbid\w*|intolerant|poison\w*|refus\w+|broken|broke|missing|lost|stopped"
     r"|closed(?= (?:on|every|from|for|in|[a-z]+days?)\b)"
@@ -181,7 +186,7 @@ def _yes_or_no(question: str, wanted: set[str], topics: Sequence[Topic], stateme
     if cue_words & told:  # "Does Rex sleep in the bed?": the topic is in both, so the bed says more than that
         cue_words &= told
     missing = {word for word in wanted - told - cue_words if not told & {stem(one) for one in alike(word)}}
-    if missing:
+    if missing or _BUT.search(question):
         return Verdict.TOLD
     negative = bool(_NEGATION.search(statement)) != bool(_NEGATION.search(question))
     if _ALLERGIC.search(question) and not _ALLERGIC.search(statement):  # "Is she allergic to beef?", "cannot eat beef"
