@@ -18,7 +18,15 @@ from training.pocket.cards import invent
 from training.pocket.encoding import fits
 from training.pocket.evaluation import is_good
 from training.pocket.measures import Names, is_exact, is_silent
-from training.pocket.questions import as_statement, ask, ask_silent, near_misses, third_person
+from training.pocket.questions import (
+    as_statement,
+    ask,
+    ask_silent,
+    ask_undecided,
+    ask_whether,
+    near_misses,
+    third_person,
+)
 from training.pocket.samples import (
     CAPTION,
     CHOICE,
@@ -92,6 +100,50 @@ def test_a_near_miss_is_asked_only_where_no_fact_of_the_card_answers_it() -> Non
     assert told_elsewhere > 100
 
 
+def test_what_a_fact_means_decides_a_question_whatever_its_value() -> None:
+    rng = random.Random(7)
+    assert all(one.answer in {"Yes", "No"} for fact in grammar.facts() for one in fact.meant)
+    asked, turned = 0, 0
+    for _ in range(1500):
+        one = invent(rng, grammar.TRAIN)
+        for told in one.told:
+            if not told.fact.meant:
+                continue
+            question = ask_whether(one, told, rng, grammar.TRAIN, named=True)
+            asked += 1
+            turned += question.key == "No" and folded(told.value) in folded(question.question)
+            assert question.answer.startswith(f"{question.key}, ")
+            assert {question.key, *question.wrong} == {"Yes", "No"}
+    assert turned > 0.1 * asked  # No, though the question names what the card tells
+
+
+def test_a_question_about_another_value_of_an_open_fact_is_left_open() -> None:
+    rng = random.Random(8)
+    open_facts = [
+        (one, told.fact)
+        for one in (invent(rng, grammar.TRAIN) for _ in range(400))
+        for told in one.told
+        if told.fact.yes_no and not told.fact.single
+    ]
+    asked = [(one, ask_undecided(one, fact, rng, grammar.TRAIN, named=True)) for one, fact in open_facts]
+    assert sum(question is not None for _, question in asked) > 0.9 * len(asked)
+    assert all(question.answer == "" for _, question in asked if question is not None)
+
+
+def test_a_drill_asks_one_short_card_much() -> None:
+    """All that its sentences tell, what they nearly tell, and Yes as often as No within reason."""
+    groups: dict[int, list[Sample]] = {}
+    for sample in compose_samples(3000, 9, grammar.TRAIN, captions=0.0, drills=0.9):
+        if sample.kind in (QUESTION, UNKNOWN):
+            groups.setdefault(sample.group, []).append(sample)
+    assert all(len({sample.cards for sample in group}) == 1 for group in groups.values())
+    drilled = [group for group in groups.values() if len(group) >= 5]
+    assert len(drilled) > 0.8 * len(groups)
+    assert all({sample.kind for sample in group} == {QUESTION, UNKNOWN} for group in drilled)
+    keys = [sample.key for group in drilled for sample in group]
+    assert 0.4 < keys.count("No") / keys.count("Yes") < 1
+
+
 def test_a_clause_of_the_card_answers_what_is_asked_and_none_what_is_not(samples: dict[str, list[Sample]]) -> None:
     """What the model learns to choose: cut as serving cuts, right for nineteen questions of twenty."""
 
@@ -150,7 +202,7 @@ def test_the_two_halves_share_no_name_and_no_wording() -> None:
     for group in grammar.groups():
         assert not set(grammar.names(group, grammar.TRAIN)) & set(grammar.names(group, grammar.HELD))
     for fact in grammar.facts():
-        for templates in (fact.verbs, fact.sentences, fact.questions, fact.yes_no, fact.terms):
+        for templates in (fact.verbs, fact.sentences, fact.questions, fact.yes_no, fact.meant, fact.terms):
             if len(templates) < 3:
                 continue
             halves = [

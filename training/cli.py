@@ -46,6 +46,9 @@ Count = Annotated[int, typer.Option("--samples", min=20, help="How many samples 
 Captions = Annotated[
     float, typer.Option("--captions", min=0, max=0.9, help="Share of captions among the groups of samples.")
 ]
+Drills = Annotated[
+    float, typer.Option("--drills", min=0, max=0.9, help="Share of short cards with many questions each.")
+]
 Held = Annotated[int, typer.Option("--held", min=20, help="How many held-back samples to compose for the evaluation.")]
 Seed = Annotated[int, typer.Option("--seed", help="Another seed gives other cards, in training and evaluation.")]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads of torch; no more than there are free cores.")]
@@ -61,8 +64,14 @@ Questions = Annotated[Path | None, typer.Option("--questions", help="Other multi
 
 SAMPLES, HELD_SAMPLES = 14_000, 4_000
 CAPTION_SHARE = 0.16
-ROUNDS = ((SAMPLES, CAPTION_SHARE), (3_600, CAPTION_SHARE), (18_000, 0.3), (5_000, 0.2), (18_000, 0.2))
-"""Of the shipped adapter: samples and the share of captions of each, every round on the last one's adapter."""
+ROUNDS = (
+    (SAMPLES, CAPTION_SHARE, 0.0),
+    (3_600, CAPTION_SHARE, 0.0),
+    (18_000, 0.3, 0.0),
+    (5_000, 0.2, 0.0),
+    (18_000, 0.2, 0.0),
+)
+"""Of the shipped adapter: samples, share of captions and of drills; every round on the last one's adapter."""
 
 
 @cli.command()
@@ -72,6 +81,7 @@ def compose(
     held: Held = HELD_SAMPLES,
     seed: Seed = 1,
     captions: Captions = CAPTION_SHARE,
+    drills: Drills = 0.0,
 ) -> None:
     """Invent cards and write samples; no model is needed. Prints how many there are of each kind."""
     from training.pocket.grammar import HELD, TRAIN
@@ -79,7 +89,8 @@ def compose(
 
     work.mkdir(parents=True, exist_ok=True)
     for split, count in ((TRAIN, samples), (HELD, held)):
-        counts = write_samples(compose_samples(count, seed, split, captions), work / f"{split}.jsonl")
+        share = drills if split == TRAIN else 0.0
+        counts = write_samples(compose_samples(count, seed, split, captions, share), work / f"{split}.jsonl")
         typer.echo(f"{split}.jsonl: " + ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items())))
 
 
@@ -190,10 +201,11 @@ def pocket(
 ) -> None:
     """Everything from nothing: compose, train, evaluate, publish. What is done is not done again."""
     start: Path | None = None
-    for number, (count, captions) in enumerate(((samples, CAPTION_SHARE),) if samples else ROUNDS):
+    rounds = ((samples, CAPTION_SHARE, 0.0),) if samples else ROUNDS
+    for number, (count, captions, drills) in enumerate(rounds):
         folder = work / f"round-{number + 1}"
         if not (folder / "train.jsonl").is_file():
-            compose(folder, count, held, seed + number, captions)
+            compose(folder, count, held, seed + number, captions, drills)
         if not (folder / "adapter").is_dir():
             train(folder, passes, threads, start)
         start = folder / "adapter"

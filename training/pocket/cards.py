@@ -49,8 +49,8 @@ class Invented:
         return Card(number, self.name, self.category, self.info)
 
 
-def invent(rng: random.Random, split: str, group: str = "", taken: Sequence[str] = ()) -> Invented:
-    """A card that nobody wrote: names and wordings of `split` only, none of the names in `taken`."""
+def invent(rng: random.Random, split: str, group: str = "", taken: Sequence[str] = (), most: int = 5) -> Invented:
+    """A card that nobody wrote: names and wordings of `split` only, none of the names in `taken`, `most` facts."""
     group = group or rng.choice((*grammar.groups(), "pet", "pet", "pet", "person", "person", "person", "person"))
     kind = rng.choice(grammar.kinds(group))
     name = rng.choice([name for name in grammar.names(group, split) if name not in taken])
@@ -64,7 +64,7 @@ def invent(rng: random.Random, split: str, group: str = "", taken: Sequence[str]
     chosen: dict[str, Fact] = {}
     for fact in fitting:
         chosen.setdefault(fact.topic, fact)
-    count = rng.choice((1, 2, 2, 3, 3, 3, 4, 4, 5))
+    count = min(most, rng.choice((1, 2, 2, 3, 3, 3, 4, 4, 5)))
     writer = _Writer(rng, split, name, kind, he, him, his)
     info, told = writer.write(list(chosen.values())[:count])
     category = "" if rng.random() < 0.25 else kind.word

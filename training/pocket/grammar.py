@@ -21,6 +21,7 @@ _FACTS = (
     "more_facts.txt",
     "asking.txt",
     *(f"wordings/{name}.txt" for name in ("plain", "chat", "letter", "roundabout")),
+    "verdicts.txt",
     "near_misses.txt",
 )
 TRAIN, HELD = "train", "held"
@@ -67,6 +68,8 @@ class Fact:
     sentences: list[Saying] = field(default_factory=list)
     questions: list[Saying] = field(default_factory=list)
     yes_no: list[Saying] = field(default_factory=list)
+    meant: list[Saying] = field(default_factory=list)
+    """Questions answered by what the fact means, each with its answer ("{is} {n} relaxed around {v}?", No)."""
     shorts: list[Saying] = field(default_factory=list)
     terms: list[Saying] = field(default_factory=list)
     """What the fact is called ("nickname")."""
@@ -114,6 +117,7 @@ def facts() -> tuple[Fact, ...]:
                 "=": "sentences",
                 "?": "questions",
                 "!": "yes_no",
+                "&": "meant",
                 ":": "shorts",
                 "~": "terms",
                 "-": "near",

@@ -29,6 +29,8 @@ _TURNS = tuple(
 _VERB = re.compile(r"\{s:(\w+)\}")
 _NEAR_MISSES = 0.45
 """Share of the questions without an answer that are about something the card does mention."""
+_MEANT = 0.5
+"""Share of the yes/no questions that take the meaning of a fact, where there are such."""
 _SMALL = frozenset("a an the to of do that it please ever exactly just really then so me my".split())
 """Words without which a question still asks the same."""
 
@@ -47,8 +49,8 @@ class Asked:
 def ask(one: Invented, told: Told, rng: random.Random, split: str, *, named: bool) -> Asked:
     """A question that `told` answers. `named`: the question must say whom it means."""
     fact = told.fact
-    if fact.yes_no and (not fact.questions or rng.random() < 0.25):
-        return _yes_or_no(one, told, rng, split, named)
+    if (fact.yes_no or fact.meant) and (not fact.questions or rng.random() < 0.25):
+        return ask_whether(one, told, rng, split, named=named)
     question = _worded(_asking(fact, rng, split), one, rng, named, "", split)
     short, *wrong = (_option(text, rng) for text in (_short(told, rng), *_others(one, told, rng)))
     return Asked(question, told.answer, short, tuple(wrong), addressed(told.value))
@@ -70,14 +72,14 @@ def ask_kind(one: Invented, rng: random.Random, split: str) -> Asked:
 def ask_silent(one: Invented, rng: random.Random, split: str, *, named: bool) -> Asked:
     """A question that this card does not answer, though cards of its kind may: an answer is never given."""
     if rng.random() < _NEAR_MISSES and (missed := near_misses(one, split)):
-        question, about = rng.choice(missed)
-        return Asked(_worded(question, one, rng, named, about, split), "", "")
+        return ask_missed(one, *rng.choice(missed), rng, split, named=named)
     open_facts = [told.fact for told in one.told if not told.fact.single and told.fact.yes_no and told.fact.questions]
-    if open_facts and rng.random() < 0.15:
-        told = rng.choice(open_facts)
-        value = grammar.draw(told.values, rng)[0]
-        if not any(value in other.value or other.value in value for other in one.told):
-            return _undecided(one, told, value, rng, split, named)
+    if (
+        open_facts
+        and rng.random() < 0.15
+        and (asked := ask_undecided(one, rng.choice(open_facts), rng, split, named=named))
+    ):
+        return asked
     chance = rng.random()
     near = one.topics.union(*(group for group in grammar.nearby() if group & one.topics))
     fitting = [fact for fact in grammar.facts() if one.kind.group in fact.classes and fact.topic not in near]
@@ -87,8 +89,10 @@ def ask_silent(one: Invented, rng: random.Random, split: str, *, named: bool) ->
         question = rng.choice(grammar.unanswerable(split))
     elif chance < 0.2:
         question = _framed(rng.choice(grammar.foreign_terms(split)), rng, split)
-    elif fact.yes_no and (not fact.questions or rng.random() < 0.2):
-        return _undecided(one, fact, value, rng, split, named)
+    elif not fact.questions or (fact.yes_no and rng.random() < 0.2):
+        if asked := _undecided(one, fact, value, rng, split, named):
+            return asked
+        question = rng.choice(grammar.unanswerable(split))
     else:
         question = _asking(fact, rng, split)
     return Asked(_worded(question, one, rng, named, value, split), "", "")
@@ -104,10 +108,24 @@ def near_misses(one: Invented, split: str) -> list[tuple[str, str]]:
     ]
 
 
-def _undecided(one: Invented, fact: Fact, value: str, rng: random.Random, split: str, named: bool) -> Asked:
+def ask_missed(one: Invented, question: str, about: str, rng: random.Random, split: str, *, named: bool) -> Asked:
+    """One of the `near_misses`, in the words of somebody."""
+    return Asked(_worded(question, one, rng, named, about, split), "", "")
+
+
+def ask_undecided(one: Invented, fact: Fact, rng: random.Random, split: str, *, named: bool) -> Asked | None:
+    """A yes/no question about another value of an open fact; None where the card may have that value as well."""
+    value = grammar.draw(fact.values, rng)[0]
+    if any(value in other.value or other.value in value for other in one.told):
+        return None
+    return _undecided(one, fact, value, rng, split, named)
+
+
+def _undecided(one: Invented, fact: Fact, value: str, rng: random.Random, split: str, named: bool) -> Asked | None:
     """ "Is she afraid of bees?", where the card tells nothing about bees: neither Yes nor No is right."""
-    template = rng.choice(grammar.of_split(fact.yes_no, split)).text
-    return Asked(_worded(template, one, rng, named, value, split), "", "")
+    both = (*grammar.of_split(fact.yes_no, split), *grammar.of_split(fact.meant, split))
+    about = [saying.text for saying in both if "{v}" in saying.text]
+    return Asked(_worded(rng.choice(about), one, rng, named, value, split), "", "") if about else None
 
 
 def _asking(fact: Fact, rng: random.Random, split: str) -> str:
@@ -124,17 +142,22 @@ def _framed(term: str, rng: random.Random, split: str) -> str:
     return rng.choice(frames).replace("{t}", term)
 
 
-def _yes_or_no(one: Invented, told: Told, rng: random.Random, split: str, named: bool) -> Asked:
+def ask_whether(one: Invented, told: Told, rng: random.Random, split: str, *, named: bool) -> Asked:
+    """A question that `told` answers with Yes or No: in its own words, or by what they mean (verdicts.txt)."""
     fact, value = told.fact, told.value
-    turned = bool(re.search(r"\b(?:not|no|never|cannot|must not)\b", told.answer)) and fact.values in {
-        "states",
-        "proofs",
-    }
-    false = fact.single and fact.values not in {"states", "proofs"} and rng.random() < 0.5
-    if false:
+    stated = fact.values in {"states", "proofs"}  # these may be negations themselves
+    meant = fact.meant and not stated and (not fact.yes_no or rng.random() < _MEANT)
+    saying = rng.choice(grammar.of_split(fact.meant if meant else fact.yes_no, split))
+    if saying.answer:
+        word = saying.answer
+    elif stated:
+        word = "No" if re.search(r"\b(?:not|no|never|cannot|must not)\b", told.answer) else "Yes"
+    elif fact.single and rng.random() < 0.5:
         value = next((other for _ in range(20) if (other := grammar.draw(fact.values, rng)[0]) != told.value), "x")
-    word = "No" if false or turned else "Yes"
-    question = _worded(rng.choice(grammar.of_split(fact.yes_no, split)).text, one, rng, named, value, split)
+        word = "No"
+    else:
+        word = "Yes"
+    question = _worded(saying.text, one, rng, named, value, split)
     other = "Yes" if word == "No" else "No"
     said = _after_comma(told.answer)
     return Asked(question, f"{word}, {said}", word, (other,), word)

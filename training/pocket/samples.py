@@ -17,7 +17,16 @@ from rapbot.inference.sentences import addressed
 from rapbot.messages import Box
 from training.pocket import grammar
 from training.pocket.cards import Invented, invent
-from training.pocket.questions import Asked, ask, ask_kind, ask_silent
+from training.pocket.questions import (
+    Asked,
+    ask,
+    ask_kind,
+    ask_missed,
+    ask_silent,
+    ask_undecided,
+    ask_whether,
+    near_misses,
+)
 from training.pocket.scenes import Placed, caption, compose, draw_things, place_cards
 
 CONCEPTS_IN_PROMPT = 3
@@ -82,8 +91,9 @@ class Sample:
         return build_prompt(layout, job, scene, cards)
 
 
-def compose_samples(count: int, seed: int, split: str, captions: float = 0.16) -> Iterator[Sample]:
-    """At least `count` samples, whole groups; the same for the same numbers. `captions`: their share of the groups."""
+def compose_samples(count: int, seed: int, split: str, captions: float = 0.16, drills: float = 0.0) -> Iterator[Sample]:
+    """At least `count` samples, whole groups; the same for the same numbers. `captions`, `drills`: their share of the
+    groups."""
     rng = random.Random(f"{seed}/{split}")
     made = group = 0
     while made < count:
@@ -92,6 +102,8 @@ def compose_samples(count: int, seed: int, split: str, captions: float = 0.16) -
             found = list(_captions(group, rng, split))
         elif chance < captions + _SMALL_TALK:
             found = _small_talk(group, rng, split)
+        elif chance < captions + _SMALL_TALK + drills:
+            found = list(_drill(group, rng, split))
         else:
             found = list(_about_cards(group, rng, split))
         yield from found
@@ -179,6 +191,33 @@ def _about_cards(group: int, rng: random.Random, split: str) -> Iterator[Sample]
         one = rng.choice(people)
         asked = ask_silent(one, rng, split, named=named)
         yield sample(UNKNOWN, one, asked, SILENT)
+
+
+def _drill(group: int, rng: random.Random, split: str) -> Iterator[Sample]:
+    """One short card and many questions about it: all that a sentence tells, with Yes and No, and what it only nearly
+    tells. They share the sentence in a pack, so that each costs half of one about a whole card."""
+    one = invent(rng, split, most=rng.choice((1, 2)))
+    asked: list[Asked | None] = []
+    for told in one.told:
+        asked.append(ask(one, told, rng, split, named=False))
+        if told.fact.yes_no or told.fact.meant:
+            asked.append(ask_whether(one, told, rng, split, named=False))
+            again = told.fact.single or rng.random() < 0.7
+            asked.append(
+                ask_whether(one, told, rng, split, named=False)
+                if again
+                else ask_undecided(one, told.fact, rng, split, named=False)
+            )
+    missed = near_misses(one, split)
+    for question, about in rng.sample(missed, min(len(missed), 3 * len(one.told))):
+        asked.append(ask_missed(one, question, about, rng, split, named=False))
+    asked.append(ask_silent(one, rng, split, named=False))
+    cards = ((one.name, one.category, one.info),)
+    values = [addressed(told.value) for told in one.told]
+    for each in filter(None, asked):
+        kind, key = (QUESTION, each.key) if each.answer else (UNKNOWN, "")
+        rivals = tuple(value for value in values if key and value not in key and key not in value)
+        yield Sample(kind, group, cards, each.question, each.answer or SILENT, key=key, about=one.name, rivals=rivals)
 
 
 def _small_talk(group: int, rng: random.Random, split: str) -> list[Sample]:
