@@ -19,7 +19,7 @@ from rapbot.i18n import _, mark, ngettext
 from rapbot.inference.drawing import draw_numbers
 from rapbot.messages import Action, ChatKind, Photo, ProgressListener, Reply, Request
 from rapbot.people import WhichFace
-from rapbot.phrases import card_sentence, privacy_sentences
+from rapbot.phrases import card_sentence, one_line, privacy_sentences
 from rapbot.transfer import export_zips
 
 
@@ -175,7 +175,7 @@ async def _concepts(assistant: Assistant, request: Request, rest: str, listener:
     known = await assistant.memory.concepts(request.actor)
     if not known:
         return Reply(_("I don't know anything of yours yet. Send me a photo with: /remember NAME what it is"))
-    lines = [f"{c.name} ({c.category}): {c.info}" if c.info else f"{c.name} ({c.category})" for c in known[:50]]
+    lines = [": ".join(filter(None, (f"{c.name} ({c.category})", one_line(c.info)))) for c in known[:50]]
     if (rest_count := len(known) - 50) > 0:
         lines.append(ngettext("… and {count} more.", "… and {count} more.", rest_count).format(count=rest_count))
     return Reply("\n".join(lines))

@@ -24,9 +24,14 @@ def without_brackets(text: str, job: Job) -> str:
     return re.sub(r"<([^<>]*)>", bare, text)
 
 
+def one_line(info: str) -> str:
+    """The lines of a card behind each other."""
+    return " ".join(info.split())
+
+
 def card_sentence(concept: Concept) -> str:
     """What a card says, in one line."""
-    info = concept.info or _("no information yet.")
+    info = one_line(concept.info) or _("no information yet.")
     return f"{concept.name} ({concept.category}): {info}"
 
 
@@ -39,7 +44,7 @@ def undone_sentence(undone: Undone | None, concept: Concept | None) -> str:
         case UndoneKind.EDIT:
             after = concept.name if concept else undone.name
             text = _("Undone: {name} is as before your last change: {info}")
-            return text.format(name=after, info=concept.info if concept else "").rstrip(": ")
+            return text.format(name=after, info=one_line(concept.info) if concept else "").rstrip(": ")
         case UndoneKind.ADD_AVATAR:
             return _("Undone: I have deleted the last photo of {name}.").format(name=undone.name)
         case UndoneKind.ADD_COUNTEREXAMPLE:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rapbot.answering import Answering
 from rapbot.avatars import Avatars, kind_seen, with_face
 from rapbot.concepts.category import guess_category, is_person
-from rapbot.concepts.concept import ConceptLimits, NewAvatar, Role, clean_name, clean_text, fold_name
+from rapbot.concepts.concept import ConceptLimits, NewAvatar, Role, clean_lines, clean_name, clean_text, fold_name
 from rapbot.concepts.index import OwnerIndex
 from rapbot.concepts.store import AddAvatar, Edit, Forget, Remember, RemoveAvatar
 from rapbot.config import Settings
@@ -60,7 +60,7 @@ class Teaching:
         Without a photo: the last one of the chat; if there is none either, the next one is waited for.
         """
         limits = self._limits
-        name, info = clean_name(name, limits), clean_text(info, limits.info, mark("information"))
+        name, info = clean_name(name, limits), clean_lines(info, limits.info, mark("information"))
         category = clean_text(category, limits.category, mark("category")).lower()
         category = category or guess_category(info)[: limits.category]
         index = await self._memory.index(actor)
@@ -144,7 +144,7 @@ class Teaching:
             concept.id,
             clean_name(new_name, limits) if new_name is not None else None,
             clean_text(category, limits.category, mark("category")).lower() if category is not None else None,
-            clean_text(info, limits.info, mark("information")) if info is not None else None,
+            clean_lines(info, limits.info, mark("information")) if info is not None else None,
         )
         after = await self._memory.change(actor, change) or concept
         self._conversations.forget_turns(actor.id)

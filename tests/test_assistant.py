@@ -94,6 +94,15 @@ async def test_an_edit_acts_on_the_very_next_answer_and_can_be_undone(owner: Per
     assert "cheese" in (await owner.says("what does Lala love?")).text
 
 
+async def test_a_card_may_be_a_list_of_lines(owner: Person) -> None:
+    await owner.says("/edit Lala my ginger cat\nafraid of the hoover\n- loves tuna\nborn in May")
+    afraid = (await owner.says("what is Lala afraid of?")).text
+    assert "hoover" in afraid
+    assert "tuna" not in afraid
+    [line] = (await owner.says("/concepts")).text.splitlines()
+    assert line.endswith("my ginger cat afraid of the hoover - loves tuna born in May")
+
+
 async def test_forgetting_is_final_and_complete(owner: Person) -> None:
     await owner.says("", cat_elsewhere_jpeg())
     await owner.says("/forget lala")

@@ -35,10 +35,15 @@ async def test_what_was_remembered_is_read_back(store: ConceptStore) -> None:
     box = Box(0.1, 0.2, 0.6, 0.9)
     picture = avatar(7)
     picture = type(picture)(picture.jpeg, picture.key, picture.encoder, box)
-    concept = await taught(store, Remember(" <Lala> ", "dog", "white   fur", picture))
+    concept = await taught(store, Remember(" <Lala> ", "dog", " white   fur\r\n\n- loves\tcheese\n", picture))
     collection = await everything(store)
     assert collection.concepts == (concept,)
-    assert (concept.name, concept.category, concept.info, concept.owner) == ("Lala", "dog", "white fur", "me")
+    assert (concept.name, concept.category, concept.info, concept.owner) == (
+        "Lala",
+        "dog",
+        "white fur\n- loves cheese",
+        "me",
+    )
     assert [(a.role, a.box, a.encoder) for a in concept.avatars] == [(Role.AVATAR, box, ENCODER)]
     table = collection.keys
     assert table.rows == (IndexRow(concept.avatars[0].id, concept.id),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -247,6 +248,15 @@ SILENT_ABOUT_LALA = "The card of <Lala> does not say."
 def test_a_taught_model_chooses_and_the_card_speaks(judging: Judging, question: str, said: str) -> None:
     assert ask(judging, question, LALA) == said
     assert all("Lala" not in asked for asked in judging.questions)
+
+
+def test_each_line_of_a_card_is_a_sentence_of_its_own() -> None:
+    """As people write lists, without full stops; markup that goes over lines is gone all the same."""
+    lines = Card(1, "Lala", "dog", "My dog\nafraid of thunder\n- loves <b\n>cheese\n\nborn 2019 @everyone")
+    asked = job(Task.QUESTION, "What would make her tremble?", lines, cards=(lines,))
+    assert write(Judging("X is afraid of thunder."), asked).text == "<Lala> is afraid of thunder."
+    said = write(Judging("X loves cheese."), replace(asked, text="What would win her over?")).text
+    assert said == "<Lala> loves cheese."
 
 
 RITA = Card(

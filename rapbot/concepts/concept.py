@@ -143,8 +143,20 @@ def clean_text(text: str, limit: int, what: str) -> str:
 
     Raises ConceptError over `limit` characters.
     """
+    return _within(_plain(text), limit, what)
+
+
+def clean_lines(text: str, limit: int, what: str) -> str:
+    """The same line by line: people write one thing a line, without full stops. Empty lines go."""
+    return _within("\n".join(filter(None, map(_plain, text.splitlines()))), limit, what)
+
+
+def _plain(text: str) -> str:
     visible = "".join(c if unicodedata.category(c) not in {"Cc", "Cs", "Co"} else " " for c in text)
-    cleaned = unicodedata.normalize("NFC", " ".join(visible.split()))
+    return unicodedata.normalize("NFC", " ".join(visible.split()))
+
+
+def _within(cleaned: str, limit: int, what: str) -> str:
     if len(cleaned) > limit:
         raise ConceptError(
             _("The {what} has {count} characters; the limit is {limit}.").format(

@@ -15,6 +15,7 @@ from rapbot.concepts.concept import (
     Key,
     NewAvatar,
     Role,
+    clean_lines,
     clean_name,
     clean_text,
     fold_name,
@@ -307,7 +308,7 @@ def _words(tx: Transaction, category: str, info: str) -> tuple[str, str]:
     limits = tx.limits
     return (
         clean_text(category, limits.category, mark("kind of thing")),
-        clean_text(info, limits.info, mark("description")),
+        clean_lines(info, limits.info, mark("description")),
     )
 
 

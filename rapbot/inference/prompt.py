@@ -208,7 +208,7 @@ def _name(card: Card) -> str:
 def _told(card: Card, cards: Sequence[Card]) -> str:
     """What is known; where two concepts of one kind compete, also what tells them apart."""
     rivals = any(other.category == card.category and other.concept_id != card.concept_id for other in cards)
-    told = _plain(card.info)[:_INFO_LIMIT]
+    told = " ".join(_plain(card.info).split())[:_INFO_LIMIT]
     return f"{told} ({_plain(card.traits)})".lstrip() if rivals and card.traits else told
 
 

@@ -112,10 +112,15 @@ def defused(job: Job, scene: Scene | None = None) -> Job:
     read = {*job.mentioned, *(one.concept_id for one in (scene.sightings if scene else ()))}
     every = job.task is Task.QUESTION
     cards = tuple(
-        card._replace(info=clean(_TAG.sub(" ", card.info)) if every or card.concept_id in read else "")
+        card._replace(info=_plain_lines(card.info) if every or card.concept_id in read else "")
         for card in job.concepts.cards
     )
     return replace(job, concepts=replace(job.concepts, cards=cards))
+
+
+def _plain_lines(info: str) -> str:
+    """Each line by itself: people write one thing a line, without full stops, and a line is read as a sentence."""
+    return "\n".join(filter(None, map(clean, _TAG.sub(" ", info).splitlines())))
 
 
 def with_names(text: str, job: Job) -> Written:
