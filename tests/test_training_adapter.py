@@ -100,7 +100,7 @@ def test_unseen_cards_in_unseen_words_are_read(taught: TextGenerator, held: list
     assert metrics[QUESTION] >= 0.7
     assert metrics[UNKNOWN] >= 0.75
     assert metrics["caption_f1"] >= 0.95
-    assert metrics["captions_with_invented_names"] <= 1
+    assert metrics["captions_with_invented_names"] == 0
     assert metrics[CHAT] >= 0.75
     assert metrics[CHOICE] >= 0.8
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rapbot.errors import WeightsError
+from rapbot.inference.naming import NameTokens, choose_tokens
 from rapbot.inference.prompt import POCKET
 from rapbot.inference.seams import Listener, Prompt
 from rapbot.inference.specs import GeneratorSpec, Runtime
@@ -187,18 +189,28 @@ class TextGenerator:
         longest = max(prompt.max_new_tokens for prompt in prompts)
         cache = self._cache("rows", len(prompts), max(lengths) + longest)
         last = [self._read(*piece, cache.row(number))[:, -1] for number, piece in enumerate(pieces)]
-        chosen = self._model.logits(torch.cat(last)).argmax(dim=-1)
+        logits = self._model.logits(torch.cat(last))
         drafts = [_Draft(prompt, number, listener) for prompt, number in zip(prompts, numbers, strict=True)]
+        guides = [
+            None if prompt.names is None else self._name_tokens.guide(prompt.names, prompt.answer_prefix)
+            for prompt in prompts
+        ]
         starts = torch.tensor(lengths)
         for _ in range(longest):
-            for draft, token in zip(drafts, chosen.tolist(), strict=True):
+            chosen = choose_tokens(guides, logits.argmax(dim=-1).tolist(), logits)
+            for draft, token in zip(drafts, chosen, strict=True):
                 draft.add(token, self._end, self._tokenizer)
             if all(draft.done for draft in drafts):
                 break
-            states = self._model.forward(chosen[:, None], starts, cache)
-            chosen = self._model.logits(states[:, 0]).argmax(dim=-1)
+            states = self._model.forward(torch.tensor(chosen)[:, None], starts, cache)
+            logits = self._model.logits(states[:, 0])
             starts += 1
         return [draft.text for draft in drafts]
+
+    @cached_property
+    def _name_tokens(self) -> NameTokens:
+        special = self._tokenizer.get_added_tokens_decoder()
+        return NameTokens(self._tokenizer.get_vocab(), special, self._encode)
 
     def _read(self, fixed: list[int], asked: list[int], cache: KeyValues) -> Tensor:
         """Fill the single row of `cache` with a prompt; returns float32[1, len(asked), hidden]."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from PIL import Image
 
@@ -121,14 +121,24 @@ def build_prompt(
 ) -> Prompt:
     """The prompt of one job. Layouts for models that see mark each of `pictures` with <image>, where it stands."""
     if layout == RAP:
-        return _rap(job, cards_in_prompt, pictures or Pictures())
-    if layout == SEEING:
-        return _seeing(job, scene, cards_in_prompt, pictures or Pictures())
-    if layout == POCKET:
-        return _pocket(job, scene, cards_in_prompt)
-    if layout == POCKET_LORA:
-        return _pocket_lora(job, scene, cards_in_prompt)
-    raise ValueError(f"unknown prompt layout {layout!r}")
+        prompt = _rap(job, cards_in_prompt, pictures or Pictures())
+    elif layout == SEEING:
+        prompt = _seeing(job, scene, cards_in_prompt, pictures or Pictures())
+    elif layout == POCKET:
+        prompt = _pocket(job, scene, cards_in_prompt)
+    elif layout == POCKET_LORA:
+        prompt = _pocket_lora(job, scene, cards_in_prompt)
+    else:
+        raise ValueError(f"unknown prompt layout {layout!r}")
+    if job.task not in (Task.CAPTION, Task.DESCRIBE):
+        return prompt
+    return replace(prompt, names=_may_be_named(scene if layout in (POCKET, POCKET_LORA) else None, cards_in_prompt))
+
+
+def _may_be_named(scene: Scene | None, cards: Sequence[Card]) -> tuple[str, ...]:
+    """Whom a caption may name: who was found, or, by a model that sees for itself, whoever is in the prompt."""
+    names = [sighting.name for sighting in scene.sightings] if scene else [_plain(card.name) for card in cards]
+    return tuple(dict.fromkeys(name.replace("<", "").replace(">", "") for name in names))
 
 
 def build_judge_prompt(layout: str, card: Card, crop: Image.Image, avatar: Image.Image) -> Prompt:

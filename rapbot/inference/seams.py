@@ -93,6 +93,8 @@ class Prompt:
     """Words the answer must begin with; part of the returned text."""
     adapter: str = ""
     """Which of the LoRAs side by side answers; empty: the default one."""
+    names: tuple[str, ...] | None = None
+    """Who may be named in angle brackets (naming.py); None: whoever the model likes."""
 
 
 class Listener(Protocol):

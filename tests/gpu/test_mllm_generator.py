@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ from tests.gpu.tiny_models import NAMES
 
 FAMILY = {"llava-phi3": "llava-phi3"}
 """The others are told by their configs."""
+NAMING = replace(FRANCE, names=("Lala", "Zoë_2"), answer_prefix="A photo of <", max_new_tokens=40)
 ALL = (*PROMPTS, seeing(60, 40), seeing(50), seeing(64, 48, 32))
 
 
@@ -80,6 +82,15 @@ def test_answers_are_those_of_full_passes_without_a_cache(generator: SeeingGener
     assert generator.generate(prompts) == [slow_greedy(generator, prompt) for prompt in prompts]
 
 
+def test_only_those_are_named_who_may_be(generator: SeeingGenerator) -> None:
+    """Weights of chance would never spell a name by themselves."""
+    said = re.findall("<([^<>]*)>", generator.generate([NAMING])[0])
+    assert said
+    assert set(said) <= set(NAMING.names or ())
+    [nobody] = generator.generate([replace(TALK, names=(), max_new_tokens=32)])
+    assert "<" not in nobody
+
+
 def test_answers_are_those_of_transformers_own_loop(
     generator: SeeingGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,7 +99,7 @@ def test_answers_are_those_of_transformers_own_loop(
     stopping = replace(FRANCE, stop=(free[len(free) // 2],))
     lengths = (1, 3, 30, 7, 30, 2)
     mixed = [replace(ALL[number % len(ALL)], max_new_tokens=tokens) for number, tokens in enumerate(lengths)]
-    batches = ([*ALL, stopping], mixed, [FRANCE], [FRANCE, FRANCE], [seeing(60, 40)])
+    batches = ([*ALL, stopping], mixed, [FRANCE], [FRANCE, FRANCE], [seeing(60, 40)], [NAMING, FRANCE])
     ours = []
     for batch in batches:
         diary = Diary()

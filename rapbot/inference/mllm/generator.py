@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from rapbot.inference.mllm.families import GENERIC, find_family
 from rapbot.inference.mllm.frames import boxes_in_photo
 from rapbot.inference.mllm.kv_cache import cache_argument
 from rapbot.inference.mllm.scoring import answer_likelihoods
+from rapbot.inference.naming import NameGuide, NameTokens, choose_tokens
 from rapbot.inference.prompt import RAP, SEEING
 from rapbot.inference.seams import Listener, Prompt
 from rapbot.inference.specs import AdapterSpec, GeneratorSpec, Runtime
@@ -163,15 +164,28 @@ class SeeingGenerator:
             tokens = chosen[0].ids[:shared]
             cache = self._beginnings.rows(prompts[numbers[0]].adapter, tokens, len(numbers))
         ends = frozenset(self._ends)
+        guides = [self._guide(prompts[number]) for number in numbers]
         if self._family is not GENERIC:
-            greedy.write(self._model, inputs, written, ends, cache)
+            greedy.write(self._model, inputs, written, guides, ends, cache)
             return
-        from transformers import StoppingCriteriaList
+        from transformers import LogitsProcessorList, StoppingCriteriaList
 
         settings = self._settings(max_new_tokens=max(draft.left for draft in written))
         follow = StoppingCriteriaList([_following(written, ends)])
+        chosen = LogitsProcessorList([_choosing(guides)])
         known = cache_argument(self._model, cache)
-        self._model.generate(**inputs, **known, generation_config=settings, stopping_criteria=follow)
+        self._model.generate(
+            **inputs, **known, generation_config=settings, stopping_criteria=follow, logits_processor=chosen
+        )
+
+    def _guide(self, prompt: Prompt) -> NameGuide | None:
+        return None if prompt.names is None else self._name_tokens.guide(prompt.names, prompt.answer_prefix)
+
+    @cached_property
+    def _name_tokens(self) -> NameTokens:
+        tokenizer = self._encoder.tokenizer
+        special = {*tokenizer.added_tokens_decoder, *tokenizer.all_special_ids}
+        return NameTokens(tokenizer.get_vocab(), special, partial(tokenizer.encode, add_special_tokens=False))
 
     def _shared(self, rows: Sequence[Encoded]) -> int:
         """How many tokens of the beginning need not be read again."""
@@ -216,6 +230,19 @@ class SeeingGenerator:
         if not ends:
             raise ConfigError("This model has no token that ends an answer.")
         return list(dict.fromkeys(ends))
+
+
+def _choosing(guides: Sequence[NameGuide | None]) -> Any:
+    """Leaves transformers one token a row. The class needs the library, so it is made here."""
+    import torch
+    from transformers import LogitsProcessor
+
+    class Choosing(LogitsProcessor):
+        def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+            chosen = torch.tensor(choose_tokens(guides, scores.argmax(-1).tolist(), scores), device=scores.device)
+            return torch.full_like(scores, float("-inf")).scatter(1, chosen[:, None], 0.0)
+
+    return Choosing()
 
 
 def _following(drafts: Sequence[Draft], ends: frozenset[int]) -> Any:

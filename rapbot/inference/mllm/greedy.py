@@ -11,13 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 from rapbot.inference.mllm.decoding import Draft
 from rapbot.inference.mllm.kv_cache import cache_argument, cache_in, make_room
+from rapbot.inference.naming import NameGuide, choose_tokens
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def write(model: Any, inputs: dict[str, Tensor], drafts: Sequence[Draft], ends: Set[int], cache: Any = None) -> None:
-    """Add tokens to each of `drafts` (one for each row of `inputs`) until all are done.
+def write(
+    model: Any,
+    inputs: dict[str, Tensor],
+    drafts: Sequence[Draft],
+    guides: Sequence[NameGuide | None],
+    ends: Set[int],
+    cache: Any = None,
+) -> None:
+    """Add tokens to each of `drafts` (one for each row of `inputs`, each with its guide) until all are done.
 
     `inputs` are those of `side_by_side`; `cache`, which is written on, holds the first tokens of each row already.
     Once half of the rows are done, the model goes on with the others alone.
@@ -31,21 +39,25 @@ def write(model: Any, inputs: dict[str, Tensor], drafts: Sequence[Draft], ends: 
     length, most = ids.shape[1], max(draft.left for draft in drafts)
     # Without padding no mask is needed, and attention is faster.
     seen = None if bool(mask.all()) else torch.cat((mask, mask.new_ones((len(drafts), most))), dim=1)
-    rows = list(drafts)
+    rows, guides = list(drafts), list(guides)
     while True:
         tokens = made.logits[:, -1].argmax(-1).to(ids.device)
+        likeliest: list[int] = tokens.tolist()
+        chosen = choose_tokens(guides, likeliest, made.logits[:, -1])
         del made  # the first pass may have made logits of many tokens
-        for draft, token in zip(rows, tokens.tolist(), strict=True):
+        for draft, token in zip(rows, chosen, strict=True):
             draft.add(token, ends)
         going = [row for row, draft in enumerate(rows) if not draft.done]
         if not going:
             return
+        if chosen != likeliest:
+            tokens = torch.tensor(chosen, device=ids.device)
         if 2 * len(going) <= len(rows):
-            chosen = torch.tensor(going, device=ids.device)
-            cache.batch_select_indices(chosen)
-            tokens, positions = tokens[chosen], positions.index_select(-2, chosen)
-            seen = None if seen is None else seen[chosen]
-            rows = [rows[row] for row in going]
+            left = torch.tensor(going, device=ids.device)
+            cache.batch_select_indices(left)
+            tokens, positions = tokens[left], positions.index_select(-2, left)
+            seen = None if seen is None else seen[left]
+            rows, guides = [rows[row] for row in going], [guides[row] for row in going]
         length, positions = length + 1, positions + 1
         made = model(
             input_ids=tokens[:, None],
