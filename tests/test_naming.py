@@ -72,7 +72,7 @@ def test_what_is_right_stays(tokens: NameTokens, tokenizer: Tokenizer) -> None:
 
 
 def test_an_answer_may_end_outside_of_a_name_and_not_within(tokens: NameTokens, tokenizer: Tokenizer) -> None:
-    end = tokenizer.token_to_id("<|im_end|>")
+    end: int = tokenizer.get_vocab()["<|im_end|>"]
     logits = torch.zeros(tokenizer.get_vocab_size())
     for begun, ends in (("", True), ("A photo of <", False)):
         guide = tokens.guide(NAMES, begun)
