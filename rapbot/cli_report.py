@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def print_concepts(concepts: Sequence[Concept], as_json: bool) -> None:
     """Name, kind, number of photos, information."""
     from rapbot.concepts.concept import Role
+    from rapbot.phrases import one_line
 
     rows = [
         {
@@ -35,7 +36,7 @@ def print_concepts(concepts: Sequence[Concept], as_json: bool) -> None:
     if not rows:
         typer.echo("Nothing yet. Try: rapbot remember Lala dog.jpg --info 'A white and gray dog.'")
         return
-    _table(("name", "category", "photos", "info"), rows)
+    _table(("name", "category", "photos", "info"), [row | {"info": one_line(str(row["info"]))} for row in rows])
 
 
 def print_weights(statuses: Sequence[WeightStatus], as_json: bool) -> None:

@@ -79,7 +79,7 @@ async def known_name(assistant: Assistant, request: Request, rest: str) -> tuple
     names = sorted((c.name for c in await assistant.memory.concepts(request.actor)), key=len, reverse=True)
     for name in names:
         if rest.casefold().startswith(name.casefold()) and not rest[len(name) : len(name) + 1].isalnum():
-            return name, rest[len(name) :].lstrip(" :,-–")
+            return name, rest[len(name) :].lstrip(" :,-–\n")
     return split_name(rest)
 
 

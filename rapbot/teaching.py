@@ -16,7 +16,7 @@ from rapbot.inbox import handling
 from rapbot.memory import Memory
 from rapbot.messages import WHOLE, Action, Actor, Box, Chat, Photo, ProgressListener, Reply, Request
 from rapbot.people import People, asks_to_agree, the_one
-from rapbot.phrases import card_sentence, undone_sentence
+from rapbot.phrases import card_sentence, one_line, undone_sentence
 
 _FIELDS = {"name": "new_name", "category": "category", "info": "info"}
 """Field of a card -> argument of `Teaching.edit`."""
@@ -88,7 +88,7 @@ class Teaching:
         text = _("I will know {name} ({category}) from now on. Send me a photo, or ask me about {name}.")
         if info:
             text = _("I will know {name} ({category}) from now on: {info}. Send me a photo, or ask me about {name}.")
-        text = text.format(name=name, category=category, info=info.rstrip("."))
+        text = text.format(name=name, category=category, info=one_line(info).rstrip("."))
         actions: tuple[Action, ...] = (Action.EDIT, Action.UNDO)
         if self._people.recognised and is_person(category):
             text = f"{text}\n{asks_to_agree(name)}"

@@ -62,6 +62,11 @@ def test_where_nobody_is_known_nobody_is_named(tokens: NameTokens, tokenizer: To
     assert not any("<" in written(tokens, tokenizer, (), seed) for seed in range(5))
 
 
+def test_a_name_is_spelled_once(tokens: NameTokens, tokenizer: Tokenizer) -> None:
+    """What would be somebody else is not made one that there is."""
+    assert all(written(tokens, tokenizer, ("Milo",), seed).count("<") == 1 for seed in range(5))
+
+
 def test_what_is_right_stays(tokens: NameTokens, tokenizer: Tokenizer) -> None:
     text = "<Milo>, <Zoë> (<Milo_2>) and <李雷> beside <O'Neil & Sons>. 3 > 2!"
     ids = tokenizer.encode(text, add_special_tokens=False).ids

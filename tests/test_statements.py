@@ -64,6 +64,26 @@ def test_who_wrote_a_shared_card_is_named() -> None:
 
 
 @pytest.mark.parametrize(
+    ("info", "told"),
+    [
+        ("my cat\nafraid of\nthe hoover", ("<Lu> is your cat.", "<Lu> is afraid of the hoover.")),
+        ("Loves cheese,\nlong walks\nand tea", ("<Lu> loves cheese, long walks and tea.",)),
+        (
+            "Lu was found behind the old bakery on a rainy evening in the\nautumn of 2019 and came home with my sister "
+            "in the basket of\nher bicycle.",
+            ("rainy evening in the autumn of 2019.", "in the basket of her bicycle."),
+        ),
+        ("- loves tuna\n- born in May\n- hates the hoover", ("loves tuna", "born in May", "hates the hoover")),
+        ("loves tuna\nborn in May", ("<Lu> loves tuna.", "<Lu> was born in May.")),
+    ],
+)
+def test_a_line_is_a_sentence_unless_it_was_wrapped(info: str, told: tuple[str, ...]) -> None:
+    said = statements(Card(1, "Lu", "cat", info))
+    assert len(said) == len(told)
+    assert all(part in one for part, one in zip(told, said, strict=True))
+
+
+@pytest.mark.parametrize(
     ("info", "question", "verdict"),
     [
         ("A greedy goat.", "Is Lu greedy?", Verdict.YES),
@@ -71,6 +91,9 @@ def test_who_wrote_a_shared_card_is_named() -> None:
         ("A green goat.", "Is Lu any colour but green?", Verdict.TOLD),
         ("Takes eye drops. Do not forget the eye drops!", "Does Lu take eye drops?", Verdict.YES),
         ("Must not have eye drops.", "Can Lu have eye drops?", Verdict.NO),
+        ("He does not forget faces.", "Does Lu forget faces?", Verdict.NO),
+        ("She eats everything but peanuts.", "Does Lu eat peanuts?", Verdict.TOLD),
+        ("She likes everyone except children.", "Does Lu like children?", Verdict.TOLD),
     ],
 )
 def test_what_turns_a_sentence_into_its_contrary(info: str, question: str, verdict: Verdict) -> None:

@@ -117,6 +117,21 @@ def test_what_a_fact_means_decides_a_question_whatever_its_value() -> None:
     assert turned > 0.1 * asked  # No, though the question names what the card tells
 
 
+def test_what_means_something_of_any_value_is_not_asked_of_none() -> None:
+    """ "Is he somebody's father?", of one who has no children."""
+    rng = random.Random(10)
+    one, told = next(
+        (one, told)
+        for one in (invent(rng, grammar.TRAIN, "person") for _ in range(5000))
+        for told in one.told
+        if told.value == "no children"
+    )
+    assert told.fact.meant
+    counts = [value.partition(" {")[0] for value, *_ in grammar.values()[told.fact.values]]
+    asked = [ask_whether(one, told, rng, grammar.TRAIN, named=True).question for _ in range(60)]
+    assert all(any(folded(count) in folded(question) for count in counts) for question in asked)
+
+
 def test_a_question_about_another_value_of_an_open_fact_is_left_open() -> None:
     rng = random.Random(8)
     open_facts = [

@@ -257,6 +257,9 @@ def test_each_line_of_a_card_is_a_sentence_of_its_own() -> None:
     assert write(Judging("X is afraid of thunder."), asked).text == "<Lala> is afraid of thunder."
     said = write(Judging("X loves cheese."), replace(asked, text="What would win her over?")).text
     assert said == "<Lala> loves cheese."
+    labels = Card(2, "Router", "router", 'SSID: Foo\nuser: admin\nit is called "Bobo"')
+    asked = job(Task.QUESTION, "Who logs in there?", labels, cards=(labels,))
+    assert write(Judging("X: user: admin."), asked).text == "<Router>: user: admin."
 
 
 RITA = Card(

@@ -26,7 +26,7 @@ cli = typer.Typer(
     help=(
         "Make the LoRA that rapbot serves: of the text-only model of profile [bold]pocket[/bold] on an ordinary "
         "processor, or of a model that sees (sources, annotate, rap-compose, rap).\n\n"
-        "rapbot-train pocket WORK            everything: compose, train, evaluate, publish (some 5 hours)\n\n"
+        "rapbot-train pocket WORK            everything: compose, train, evaluate, publish (some 6 hours)\n\n"
         "The single steps, in order, each reads what the one before wrote into the folder WORK:\n\n"
         "rapbot-train compose WORK           train.jsonl and held.jsonl: invented cards, questions, captions\n\n"
         "rapbot-train train WORK             adapter/; killed or stopped, the same command goes on\n\n"
@@ -60,18 +60,25 @@ Half = Annotated[
     bool | None,
     typer.Option("--bf16/--no-bf16", help="Compute in bfloat16; where nothing is said: if the processor has it."),
 ]
+Rate = Annotated[
+    float | None,
+    typer.Option("--rate", min=0.01, max=2, help="Share of the full learning rate; else 1, with --start 0.5."),
+]
 Questions = Annotated[Path | None, typer.Option("--questions", help="Other multiple-choice questions (JSON lines).")]
 
 SAMPLES, HELD_SAMPLES = 14_000, 4_000
 CAPTION_SHARE = 0.16
+_MOST_OF_BOTH = 0.9
+"""Captions and drills."""
 ROUNDS = (
-    (SAMPLES, CAPTION_SHARE, 0.0),
-    (3_600, CAPTION_SHARE, 0.0),
-    (18_000, 0.3, 0.0),
-    (5_000, 0.2, 0.0),
-    (18_000, 0.2, 0.0),
+    (SAMPLES, CAPTION_SHARE, 0.0, 1.0),
+    (3_600, CAPTION_SHARE, 0.0, 0.5),
+    (18_000, 0.3, 0.0, 0.5),
+    (5_000, 0.2, 0.0, 0.5),
+    (18_000, 0.2, 0.0, 0.5),
+    (15_000, 0.12, 0.55, 0.75),
 )
-"""Of the shipped adapter: samples, share of captions and of drills; every round on the last one's adapter."""
+"""Of the shipped adapter: samples, share of captions and of drills, rate; every round on the last one's adapter."""
 
 
 @cli.command()
@@ -87,6 +94,8 @@ def compose(
     from training.pocket.grammar import HELD, TRAIN
     from training.pocket.samples import compose_samples, write_samples
 
+    if captions + drills > _MOST_OF_BOTH:
+        raise typer.BadParameter("captions and drills together leave no room for ordinary cards.")
     work.mkdir(parents=True, exist_ok=True)
     for split, count in ((TRAIN, samples), (HELD, held)):
         share = drills if split == TRAIN else 0.0
@@ -95,14 +104,22 @@ def compose(
 
 
 @cli.command()
-def train(work: Work, passes: Passes = 1, threads: Threads = 2, start: Start = None, bf16: Half = None) -> None:
+def train(
+    work: Work,
+    passes: Passes = 1,
+    threads: Threads = 2,
+    start: Start = None,
+    bf16: Half = None,
+    rate: Rate = None,
+) -> None:
     """Train on train.jsonl. A checkpoint every two minutes; run the same command again to go on."""
     from training.loop import train as run
     from training.pocket.encoding import encode, recipe_for
     from training.pocket.samples import read_samples
 
     base = _base()
-    recipe = recipe_for(base, passes=passes, threads=threads, further=start is not None, half=bf16)
+    share = rate or (0.5 if start is not None else 1.0)
+    recipe = recipe_for(base, passes=passes, threads=threads, rate=share, half=bf16)
     with (work / "log.jsonl").open("a", encoding="utf-8") as log:
 
         def told(progress: Progress) -> None:
@@ -191,7 +208,7 @@ def pocket(
     work: Work,
     into: Annotated[Path | None, typer.Option(help="Where the adapter goes; else WORK/published.")] = None,
     samples: Annotated[
-        int | None, typer.Option(min=20, help="One round of so many samples, instead of the five of the shipped one.")
+        int | None, typer.Option(min=20, help="One round of so many samples, instead of the six of the shipped one.")
     ] = None,
     held: Held = HELD_SAMPLES,
     passes: Passes = 1,
@@ -201,13 +218,13 @@ def pocket(
 ) -> None:
     """Everything from nothing: compose, train, evaluate, publish. What is done is not done again."""
     start: Path | None = None
-    rounds = ((samples, CAPTION_SHARE, 0.0),) if samples else ROUNDS
-    for number, (count, captions, drills) in enumerate(rounds):
+    rounds = ((samples, CAPTION_SHARE, 0.0, 1.0),) if samples else ROUNDS
+    for number, (count, captions, drills, rate) in enumerate(rounds):
         folder = work / f"round-{number + 1}"
         if not (folder / "train.jsonl").is_file():
             compose(folder, count, held, seed + number, captions, drills)
         if not (folder / "adapter").is_dir():
-            train(folder, passes, threads, start)
+            train(folder, passes, threads, start, rate=rate)
         start = folder / "adapter"
     evaluate(folder, questions, threads=threads)
     publish(folder, into or work / "published")

@@ -144,7 +144,9 @@ class Wiring:
 
     async def look(self, request: gr.Request) -> Updates:
         tab = self._tab(request)
-        return (markup.conversation(tab.entries), *await self._gallery(tab, SKIP))
+        # A tab that slept long comes back as a new one: what it shows stays there to read.
+        log = markup.conversation(tab.entries) if tab.entries else SKIP
+        return (log, *await self._gallery(tab, SKIP))
 
     async def open_card(self, event: gr.EventData, request: gr.Request) -> Updates:
         tab = self._tab(request)
@@ -204,7 +206,11 @@ class Wiring:
         try:
             view = await self.gallery.view(tab)
         except RapbotError as error:
+            tab.unreadable = True
             return (markup.notice(error.sentence, failed=True), *[SKIP] * (len(self.parts.of_gallery) - 1))
+        if tab.unreadable and notice is SKIP:
+            notice = ""
+        tab.unreadable = False
         card = view.card
         tiles, opened = markup.known(view.concepts), card is not None
         fields = (card.name, card.category, card.info) if card is not None and view.refill else (SKIP, SKIP, SKIP)

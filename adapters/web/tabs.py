@@ -57,6 +57,8 @@ class Tab:
     shown: tuple[int, datetime] | None = None
     """Which state of a card the form was filled from, so that a refresh never overwrites what is being typed."""
     correction: Correction | None = None
+    unreadable: bool = False
+    """Whether the gallery told that it could not be read."""
 
     def hear(self, text: str, photos: tuple[Photo, ...]) -> Entry:
         """Show what the person sent."""

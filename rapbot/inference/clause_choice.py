@@ -16,7 +16,7 @@ from rapbot.inference.asking import is_yes_no
 from rapbot.inference.clauses import clause_around, clauses
 from rapbot.inference.job import Card
 from rapbot.inference.prompt import VERDICTS, build_clause_prompt
-from rapbot.inference.reading import Reading, Verdict, decided, refusal
+from rapbot.inference.reading import Reading, Verdict, decided, excepts, refusal
 from rapbot.inference.seams import Generator, Prompt
 from rapbot.inference.statements import kind_statement
 from rapbot.inference.wording import mark
@@ -92,7 +92,7 @@ def _verdict(question: str, card: Card, best: Judged) -> Verdict:
     if best.yes > 0 and (refused := refusal(question, best.clause)):
         return refused
     # Nor does "X is a plant" say whether X is a cactus.
-    much = best.clause == kind_statement(card) or len(best.clause.split()) > _TOO_MUCH
+    much = best.clause == kind_statement(card) or len(best.clause.split()) > _TOO_MUCH or excepts(best.clause)
     if much or abs(best.yes) < _DECIDED:
         return Verdict.TOLD
     return Verdict.YES if best.yes > 0 else Verdict.NO

@@ -52,7 +52,14 @@ _NEGATION = frozenset({"not", "no", "never", "without", "only", "t"})
 
 
 def clean(text: str, kept: Container[str] = "\u200d") -> str:
-    """One line of plain words: no markup, mentions, addresses, paths, control characters or doubled sentences.
+    """One line of plain words that a model wrote, without an echo of its prompt and without doubled sentences."""
+    plain = _ECHO.sub("", plain_words(text, kept))
+    sentences = [part for part in _SENTENCE_END.split(plain) if part.strip(" .!?")]
+    return " ".join(dict.fromkeys(sentences)).strip(" \"'")
+
+
+def plain_words(text: str, kept: Container[str] = "\u200d") -> str:
+    """One line of plain words: no markup, mentions, addresses, paths or control characters.
 
     `kept`: unseen characters that stay (the one that joins emoji).
     """
@@ -62,9 +69,7 @@ def clean(text: str, kept: Container[str] = "\u200d") -> str:
         plain = pattern.sub(" ", plain)
     plain = _whole_brackets(plain)
     plain = "".join(part if part.startswith("<") else _DOMAIN.sub(". ", part) for part in _NAMES.split(plain))
-    plain = _ECHO.sub("", re.sub(r"\s+(?=[.,!?])", "", " ".join(plain.split())))
-    sentences = [part for part in _SENTENCE_END.split(plain) if part.strip(" .!?")]
-    return " ".join(dict.fromkeys(sentences)).strip(" \"'")
+    return re.sub(r"\s+(?=[.,!?])", "", " ".join(plain.split()))
 
 
 def _whole_brackets(text: str) -> str:

@@ -28,7 +28,9 @@ class NameTokens:
             for token, number in vocabulary.items()
             if number not in special and not _BYTE.fullmatch(token)
         }
-        self.opening = frozenset(number for number, token in text.items() if token.find("<") == len(token) - 1)
+        self.opening = frozenset(
+            number for number, token in text.items() if token.endswith("<") and token.count("<") == 1
+        )
         self.marked = frozenset(number for number, token in text.items() if "<" in token)
         self.closing = sorted(number for number, token in text.items() if token.startswith(">") and "<" not in token)
         self._encode = encode
@@ -36,14 +38,22 @@ class NameTokens:
     def guide(self, names: Sequence[str], begun: str = "") -> NameGuide | None:
         """For one answer that may name nobody but `names`, after the words `begun`; None where the tokenizer cannot
         spell one of them so."""
-        spelled = [tuple(self._encode(f"<{name}")) for name in names]
-        if not self.closing or any(not path or path[0] not in self.opening for path in spelled):
+        paths = [self._spelled(name) for name in names]
+        if not self.closing or not all(paths):
             return None
-        return NameGuide(self, [path[1:] for path in spelled], within=bool(names) and begun.endswith("<"))
+        return NameGuide(self, paths, within=bool(names) and begun.endswith("<"))
+
+    def _spelled(self, name: str) -> tuple[int, ...]:
+        """The tokens of a name after its bracket; where a tokenizer joins the two, those of the name alone."""
+        first, *rest = self._encode(f"<{name}")
+        return tuple(rest if first in self.opening else self._encode(name))
 
 
 class NameGuide:
-    """The state of one answer: outside of brackets, or within a name of which `_written` stands there."""
+    """The state of one answer: outside of brackets, or within a name of which `_written` stands there.
+
+    Each name is spelled once: a model that would name somebody else must not repeat one that there is.
+    """
 
     def __init__(self, tokens: NameTokens, paths: Sequence[tuple[int, ...]], *, within: bool = False) -> None:
         self._tokens = tokens
@@ -64,9 +74,11 @@ class NameGuide:
         allowed = self._next(self._written)
         if token not in allowed:
             token = allowed[int(logits[allowed].argmax())]
-        self._written = (
-            None if self._written in self._paths and token in self._tokens.closing else (*self._written, token)
-        )
+        if self._written in self._paths and token in self._tokens.closing:
+            self._paths = [path for path in self._paths if path != self._written]
+            self._written = None
+        else:
+            self._written = (*self._written, token)
         return token
 
     def _next(self, written: tuple[int, ...]) -> list[int]:

@@ -155,7 +155,7 @@ def build_traits_prompt(category: str, picture: Image.Image) -> Prompt:
 
 def build_choice_prompt(name: str, told: str, question: str) -> Prompt:
     """The question of a multiple choice for a text-only model; the options are scored as its answer."""
-    message = f"{name}: {told or '?'}\n{' '.join(question.split())}"
+    message = f"{name}: {' '.join(told.split()) or '?'}\n{' '.join(question.split())}"
     return Prompt((*_CHOICE, ("user", message)), max_new_tokens=12)
 
 

@@ -53,17 +53,20 @@ _STOP = words(
     " he's she's every only very too also just"
 )
 _NEGATION = re.compile(
-    r"\b(?:(?<!or )not(?! (?:only|forget)\b)|no(?! (?:doubt|wonder|matter)\b)|never|cannot|neither|nor|without"
-    r"|\w+n't(?! forget\b)|(?:do|does|did|ca|wo|is|are|was|were|has|have|should|could|would|must)nt"
-    r"|hates?|dislikes?)\b",
+    r"\b(?:(?<!or )not(?! only\b)|no(?! (?:doubt|wonder|matter)\b)|never|cannot|neither|nor|without|\w+n't"
+    r"|(?:do|does|did|ca|wo|is|are|was|were|has|have|should|could|would|must)nt|hates?|dislikes?)\b",
     re.I,
 )
 
 
+_REMINDER = re.compile(r"(?:^|[:,.!] )(?:please )?(?:do not|don['’]?t|never) forget\b", re.IGNORECASE)
+"""Denies nothing."""
 _BUT = re.compile(
-    r"\b(?:any(?:thing|one|body|where)?(?: \w+)?|something|other|else) (?:but|except|than)\b", re.IGNORECASE
+    r"\b(?:(?:any|every|no)(?: ?(?:thing|one|body|where))?(?: \w+)?|all(?: \w+)?|something|other|else)"
+    r" (?:but|except|than)\b|\bexcept\b",
+    re.IGNORECASE,
 )
-""" "Is she anything but greedy?": the contrary of what its words say."""
+""" "Is she anything but greedy?", "eats everything but fish": the contrary of what the words beside it say."""
 _REFUSAL = re.compile(
     r"\b(?:allerg\w+|avoid\w*|forbid\w*|intolerant|poison\w*|refus\w+|broken|broke|missing|lost|stopped"
     r"|closed(?= (?:on|every|from|for|in|[a-z]+days?)\b)"
@@ -137,10 +140,19 @@ def refusal(question: str, statement: str) -> Verdict | None:
     """NO or TOLD where `statement` denies or forbids something and `question` does not, None else: to "Can she have
     penicillin?" the sentence "She is allergic to penicillin." must never begin with Yes."""
     told = _without_names(statement)
-    if not (_NEGATION.search(told) or _REFUSAL.search(told)) or _NEGATION.search(question) or _REFUSAL.search(question):
+    if not (_denies(told) or _REFUSAL.search(told)) or _NEGATION.search(question) or _REFUSAL.search(question):
         return None
     asked = without_lead(question)
     return Verdict.NO if _MAY.match(asked) or (_SAFE.match(asked) and _FORBIDS.search(told)) else Verdict.TOLD
+
+
+def excepts(text: str) -> bool:
+    """Whether what is said of all is not said of some: "loves everyone but children"."""
+    return bool(_BUT.search(text))
+
+
+def _denies(statement: str) -> bool:
+    return bool(_NEGATION.search(_REMINDER.sub(" ", _without_names(statement))))
 
 
 def read_all(question: str, cards: Sequence[Card]) -> list[Reading]:
@@ -186,9 +198,9 @@ def _yes_or_no(question: str, wanted: set[str], topics: Sequence[Topic], stateme
     if cue_words & told:  # "Does Rex sleep in the bed?": the topic is in both, so the bed says more than that
         cue_words &= told
     missing = {word for word in wanted - told - cue_words if not told & {stem(one) for one in alike(word)}}
-    if missing or _BUT.search(question):
+    if missing or excepts(question) or excepts(statement):
         return Verdict.TOLD
-    negative = bool(_NEGATION.search(statement)) != bool(_NEGATION.search(question))
+    negative = _denies(statement) != bool(_NEGATION.search(question))
     if _ALLERGIC.search(question) and not _ALLERGIC.search(statement):  # "Is she allergic to beef?", "cannot eat beef"
         negative = not negative
     return Verdict.NO if negative else refusal(question, statement) or Verdict.YES

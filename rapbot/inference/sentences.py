@@ -7,6 +7,11 @@ import re
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'(]?[A-Z0-9])|\s*[;\n•]\s*|(?<!\d)\s+[-–—]\s+")
 _ANY_SENTENCE_END = re.compile(r"(?:(?<=[^\W\d_]{2}[.!?])|(?<=[)!?][.!?]))\s+|\s*[;\n•]\s*|(?<!\d)\s+[-–—]\s+")
 """Of who writes everything small."""
+_WRAPPED = re.compile(
+    r"(?P<goes_on>,|\b(?:a|an|the|my|our|his|her|its|their|and|or|but|of|to|at|by|for|from|with|in|on|under|behind|is|are|was"
+    r"|very))\n(?![-–—•*])|(?P<long>[^\n]{55}[^\n.!?;:])\n(?=[a-z])|\n(?=(?:and|or|but)\b)"
+)
+"""A line break within a sentence, of text that was wrapped; else a line is a sentence."""
 _BULLET = re.compile(r"^[/|•*–—-]+\s+")
 _LISTED = re.compile(r"\b(?:of|to|with|for|by|is|are):\s[^.\n:]*", re.IGNORECASE)
 """What its semicolons part belongs to one verb: "scared of: hats; balloons"."""
@@ -48,6 +53,7 @@ def sentences(info: str) -> list[str]:
     for sign, word in _MEASURED:
         info = sign.sub(word, info)
     text = "\n".join(" ".join(line.split()) for line in info.replace("<", "").replace(">", "").splitlines())
+    text = _WRAPPED.sub(lambda found: f"{found['goes_on'] or found['long'] or ''} ", text)
     text = _LISTED.sub(lambda found: found[0].replace(";", ","), text)
     end = _SENTENCE_END if re.search(r"[.!?]\s+[A-Z]", text) else _ANY_SENTENCE_END
     for part in end.split(text):

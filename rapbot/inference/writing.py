@@ -21,6 +21,7 @@ from rapbot.inference.guard import (
     caption_or_none,
     clean,
     mark_names,
+    plain_words,
     supported_words,
     without_false_names,
 )
@@ -120,7 +121,7 @@ def defused(job: Job, scene: Scene | None = None) -> Job:
 
 def _plain_lines(info: str) -> str:
     """Each line by itself: people write one thing a line, without full stops, and a line is read as a sentence."""
-    return "\n".join(filter(None, map(clean, _TAG.sub(" ", info).splitlines())))
+    return "\n".join(filter(None, map(plain_words, _TAG.sub(" ", info).splitlines())))
 
 
 def with_names(text: str, job: Job) -> Written:

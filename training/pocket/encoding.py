@@ -37,8 +37,8 @@ def verdict_tokens(base: Path) -> tuple[int, ...]:
     return tuple(answer_tokens(tokenizer, verdict)[0] for verdict in VERDICTS)
 
 
-def recipe_for(base: Path, *, passes: int, threads: int, further: bool = False, half: bool | None = None) -> Recipe:
-    """How the pocket model is trained. `further`: on from an adapter, at a lower rate, as the way is found already.
+def recipe_for(base: Path, *, passes: int, threads: int, rate: float = 1.0, half: bool | None = None) -> Recipe:
+    """How the pocket model is trained. `rate`: share of the full one; less on from an adapter, which has its way.
 
     The lowest layers read words, whatever is asked; left alone, they save a fifth of the time.
     """
@@ -48,7 +48,7 @@ def recipe_for(base: Path, *, passes: int, threads: int, further: bool = False, 
     recipe = Recipe(
         below=8, passes=passes, threads=threads, verdicts=verdict_tokens(base), half=has_half if half is None else half
     )
-    return replace(recipe, rate=recipe.rate * 0.75) if further else recipe
+    return replace(recipe, rate=recipe.rate * rate)
 
 
 def fits(sample: Sample, card: Card) -> list[tuple[str, bool | None]]:

@@ -123,8 +123,7 @@ def ask_undecided(one: Invented, fact: Fact, rng: random.Random, split: str, *, 
 
 def _undecided(one: Invented, fact: Fact, value: str, rng: random.Random, split: str, named: bool) -> Asked | None:
     """ "Is she afraid of bees?", where the card tells nothing about bees: neither Yes nor No is right."""
-    both = (*grammar.of_split(fact.yes_no, split), *grammar.of_split(fact.meant, split))
-    about = [saying.text for saying in both if "{v}" in saying.text]
+    about = [saying.text for saying in grammar.of_split(fact.yes_no, split) if "{v}" in saying.text]
     return Asked(_worded(rng.choice(about), one, rng, named, value, split), "", "") if about else None
 
 
@@ -146,7 +145,8 @@ def ask_whether(one: Invented, told: Told, rng: random.Random, split: str, *, na
     """A question that `told` answers with Yes or No: in its own words, or by what they mean (verdicts.txt)."""
     fact, value = told.fact, told.value
     stated = fact.values in {"states", "proofs"}  # these may be negations themselves
-    meant = fact.meant and not stated and (not fact.yes_no or rng.random() < _MEANT)
+    nothing = re.match(r"no(?:body)? ", value)  # "no children": what holds for every value does not hold for this one
+    meant = fact.meant and not stated and not (nothing and fact.yes_no) and (not fact.yes_no or rng.random() < _MEANT)
     saying = rng.choice(grammar.of_split(fact.meant if meant else fact.yes_no, split))
     if saying.answer:
         word = saying.answer

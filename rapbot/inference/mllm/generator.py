@@ -184,7 +184,7 @@ class SeeingGenerator:
     @cached_property
     def _name_tokens(self) -> NameTokens:
         tokenizer = self._encoder.tokenizer
-        special = {*tokenizer.added_tokens_decoder, *tokenizer.all_special_ids}
+        special = {*tokenizer.added_tokens_decoder, *tokenizer.all_special_ids, *self._ends}
         return NameTokens(tokenizer.get_vocab(), special, partial(tokenizer.encode, add_special_tokens=False))
 
     def _shared(self, rows: Sequence[Encoded]) -> int:
