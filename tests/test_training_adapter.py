@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from rapbot.inference.mllm.manifest import read_manifest
 from rapbot.inference.prompt import POCKET_LORA, PROMPT_VERSIONS, SILENT
 from rapbot.inference.weights import LANGUAGE, ensure
 from rapbot.inference.writing import Material, write_answers
+from training.averaging import average
 from training.cli import cli
 from training.pocket.evaluation import evaluate, is_ordinary, read_questions, two_choice
 from training.pocket.grammar import HELD
@@ -118,6 +120,24 @@ def test_a_published_folder_is_read_again_and_holds_half_precision(tmp_path: Pat
     assert {file.name for file in tmp_path.iterdir()} == {file.name for file in SHIPPED.iterdir()}
     with pytest.raises(WeightsError, match="another model"):
         merge_lora({}, tmp_path)
+
+
+@shipped
+def test_two_adapters_are_averaged(tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    name = "adapter_model.safetensors"
+    weights = load_file(SHIPPED / name)
+    shutil.copytree(SHIPPED, tmp_path / "later")
+    save_file({key: weight * 3 for key, weight in weights.items()}, str(tmp_path / "later" / name))
+    mean = load_file(average(SHIPPED, tmp_path / "later", tmp_path / "mean") / name)
+    assert mean.keys() == weights.keys()
+    assert all(torch.allclose(mean[key], weight.float() * 2, rtol=1e-2) for key, weight in weights.items())
+    assert read_manifest(tmp_path / "mean") is not None
+    save_file({key: weight.T.contiguous() for key, weight in weights.items()}, str(tmp_path / "later" / name))
+    with pytest.raises(ValueError, match="different matrices"):
+        average(SHIPPED, tmp_path / "later", tmp_path / "other")
 
 
 def test_the_table_and_the_model_card_show_what_was_measured() -> None:

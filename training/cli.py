@@ -78,7 +78,8 @@ ROUNDS = (
     (18_000, 0.2, 0.0, 0.5),
     (15_000, 0.12, 0.55, 0.75),
 )
-"""Of the shipped adapter: samples, share of captions and of drills, rate; every round on the last one's adapter."""
+"""Of the shipped adapter: samples, share of captions and of drills, rate; every round on the last one's adapter.
+What is shipped is the mean of the last two (averaging.py)."""
 
 
 @cli.command()
@@ -225,7 +226,9 @@ def pocket(
             compose(folder, count, held, seed + number, captions, drills)
         if not (folder / "adapter").is_dir():
             train(folder, passes, threads, start, rate=rate)
-        start = folder / "adapter"
+        before, start = start, folder / "adapter"
+    if not samples and before is not None:
+        folder = _averaged(work, before, folder)
     evaluate(folder, questions, threads=threads)
     publish(folder, into or work / "published")
 
@@ -234,6 +237,17 @@ add_commands(cli)
 cli.command("sources")(sources)
 cli.command("annotate")(annotate)
 cli.command("ablations")(ablations)
+
+
+def _averaged(work: Path, before: Path, last: Path) -> Path:
+    """A folder like that of a round, whose adapter is the mean of the last two."""
+    from training.averaging import average
+
+    folder = work / "averaged"
+    average(before, last / "adapter", folder / "adapter")
+    for name in ("train.jsonl", "held.jsonl"):
+        (folder / name).write_bytes((last / name).read_bytes())
+    return folder
 
 
 def _publish(work: Path, folder: Path, metrics: dict[str, float]) -> None:
