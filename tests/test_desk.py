@@ -269,7 +269,7 @@ async def test_a_forged_button_is_refused_with_a_sentence(owner: Person, data: s
 async def test_a_line_break_ends_the_name(ann: Person) -> None:
     await ann.says("/remember Momo\nA ginger cat.\nShe sleeps a lot.", cat_jpeg())
     concept = await ann.app.assistant.memory.concept(ann.actor, "Momo")
-    assert (concept.name, concept.info) == ("Momo", "A ginger cat. She sleeps a lot.")
+    assert (concept.name, concept.info) == ("Momo", "A ginger cat.\nShe sleeps a lot.")
 
 
 @pytest.mark.parametrize("command", ["/share Lala", "/settings", "/dontrecognise me"])

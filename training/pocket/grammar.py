@@ -38,7 +38,7 @@ _SYLLABLES = (
     ("б в г д ж з к л м н п р с т ф х ч ш".split(), "а е и о у ы ю я".split(), "й к н р ш".split()),
     ("β γ δ θ κ λ μ ν π ρ σ τ φ χ".split(), "α ε η ι ο υ ω".split(), ()),
     ("カ キ ス テ ナ ニ ノ ハ フ マ ミ モ ヤ ラ リ ロ".split(), ("", "ン", "ー"), ()),
-    ("가 나 다 루 모 미 보 산 소 아 우 유 지 하".split(), ("",), ()),
+    ("가 나 다 루 모 미 산 소 아 우 유 하".split(), ("",), ()),
     ("ب ت ج د ر س ف ق ك ل م ن".split(), "ا و ي".split(), ()),
 )
 """Of coined names: how a syllable begins, its vowel, how it may end; Latin, Cyrillic, Greek, Kana, Hangul, Arabic."""
