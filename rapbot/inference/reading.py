@@ -151,8 +151,9 @@ def excepts(text: str) -> bool:
     return bool(_BUT.search(text))
 
 
-def _denies(statement: str) -> bool:
-    return bool(_NEGATION.search(_REMINDER.sub(" ", _without_names(statement))))
+def _denies(told: str) -> bool:
+    """Whether a statement, without its names, is a negation."""
+    return bool(_NEGATION.search(_REMINDER.sub(" ", told)))
 
 
 def read_all(question: str, cards: Sequence[Card]) -> list[Reading]:
@@ -200,7 +201,7 @@ def _yes_or_no(question: str, wanted: set[str], topics: Sequence[Topic], stateme
     missing = {word for word in wanted - told - cue_words if not told & {stem(one) for one in alike(word)}}
     if missing or excepts(question) or excepts(statement):
         return Verdict.TOLD
-    negative = _denies(statement) != bool(_NEGATION.search(question))
+    negative = _denies(_without_names(statement)) != bool(_NEGATION.search(question))
     if _ALLERGIC.search(question) and not _ALLERGIC.search(statement):  # "Is she allergic to beef?", "cannot eat beef"
         negative = not negative
     return Verdict.NO if negative else refusal(question, statement) or Verdict.YES

@@ -6,7 +6,7 @@ import hashlib
 import json
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -171,8 +171,7 @@ def _about_cards(group: int, rng: random.Random, split: str) -> Iterator[Sample]
     values = [addressed(told.value) for one in people for told in one.told]
 
     def sample(kind: str, one: Invented, asked: Asked, answer: str, wrong: tuple[str, ...] = ()) -> Sample:
-        rivals = tuple(value for value in values if asked.key and value not in asked.key and asked.key not in value)
-        seen = tuple(things)
+        rivals, seen = _rivals(values, asked.key), tuple(things)
         return Sample(kind, group, cards, asked.question, answer, wrong, asked.key, placed, seen, one.name, rivals)
 
     pairs = [(one, told) for one in people for told in one.told]
@@ -216,8 +215,13 @@ def _drill(group: int, rng: random.Random, split: str) -> Iterator[Sample]:
     values = [addressed(told.value) for told in one.told]
     for each in filter(None, asked):
         kind, key = (QUESTION, each.key) if each.answer else (UNKNOWN, "")
-        rivals = tuple(value for value in values if key and value not in key and key not in value)
+        rivals = _rivals(values, key)
         yield Sample(kind, group, cards, each.question, each.answer or SILENT, key=key, about=one.name, rivals=rivals)
+
+
+def _rivals(values: Sequence[str], key: str) -> tuple[str, ...]:
+    """What the cards say of something else than `key`."""
+    return tuple(value for value in values if key and value not in key and key not in value)
 
 
 def _small_talk(group: int, rng: random.Random, split: str) -> list[Sample]:
