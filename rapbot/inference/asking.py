@@ -9,13 +9,13 @@ _LEAD = re.compile(r"^[^\W\d_][\w' ’]{0,30}[,:;.!–—-]+\s+(?=\S)")
 _AND = re.compile(r"^(?:and|so|but|also|ok|okay|well|then|please)\s+", re.IGNORECASE)
 _ASKS = re.compile(r"^(?:what|who|whom|whose|where|when|which|how|why)\b", re.IGNORECASE)
 _YES_NO = re.compile(
-    r"^(?:is|are|was|were|does|do|did|has|have|had|can|could|will|would|should|must|may|am|(?:is|are|was|were|does|do|did|has"
+    r"^(?:is|are|was|were|does|do|did|has|have|had|can|could|will|would|should|shall|must|may|might|am|(?:is|are|was|were|does|do|did|has"
     r"|have|can|could|will|would|should)n['’]t)\b",
     re.IGNORECASE,
 )
 _FRAME = re.compile(
     r"^(?:(?:can|could|would|will) (?:you|u) (?:please )?(?:tell|remind|say|look|find|check|explain|give)"
-    r"|(?:do|did|can) you (?:still )?(?:know|remember|recall|have)"
+    r"|(?:do|did|can) you (?:still )?(?:know|remember|recall|have(?! (?:an?|to) ))"
     r"|(?:do|does|did) (?:any|some)(?:one|body) know"
     r"|(?:did|have|had) (?:i|we) (?:ever |already )?(?:tell|told|say|said|mention|writ|wrote|note|save)\w*"
     r"|does (?:the|his|her|its|their|my|your) (?:card|note|info)\w* (?:say|tell|mention)"
@@ -23,13 +23,25 @@ _FRAME = re.compile(
     re.IGNORECASE,
 )
 """Asks whether it can be told and means: tell it."""
+_SITUATION = re.compile(r"^[^?]*[,.;:!–—]\s+")
+"""What somebody tells before the question: "My bag holds 12 kilos, could I put him in?"."""
+_OR = re.compile(r"\bor (?:not|so|no|something|anything|somebody|anybody|more|less|younger|older)\b", re.IGNORECASE)
+"""These name no second thing to choose."""
+_TAG = re.compile(
+    r"[,.] (?:ok|okay|right|no|yes|true|correct|allowed|good idea|is that (?:ok|okay|fine|right|true|allowed))\s*\?*$"
+    r"| right\?*$",
+    re.IGNORECASE,
+)
+"""What asks for a Yes at the end of a sentence: "An apple at nine, ok?"."""
 _WHETHER = re.compile(r"\b(?:if|whether|that)\s", re.IGNORECASE)
 
 
 def is_yes_no(question: str) -> bool:
     """Whether Yes or No answers it: not "Is she a cat or a dog?", and not "Could you tell me her age?"."""
     text = without_lead(question)
-    if not _YES_NO.match(text) or " or " in text:
+    if not _ASKS.match(text) and _TAG.search(" ".join(question.split())):
+        return True
+    if not _YES_NO.match(text) or " or " in _OR.sub("", text):
         return False
     frame = _FRAME.match(text)
     return frame is None or bool(_WHETHER.match(text[frame.end() :].removeprefix(" me").lstrip()))
@@ -39,7 +51,15 @@ def without_lead(question: str) -> str:
     """The question itself: "Hey, so can she swim?" -> "can she swim?"."""
     text = " ".join(question.split())
     while True:
-        found = _AND.match(text) or (None if _ASKS.match(text) or _YES_NO.match(text) else _LEAD.match(text))
+        found = _AND.match(text) or (None if _begins(text) else _LEAD.match(text))
         if found is None:
-            return text
+            break
         text = text[found.end() :]
+    told = None if _begins(text) else _SITUATION.match(text)
+    asked = _AND.sub("", text[told.end() :]) if told else ""
+    return asked if _begins(asked) else text
+
+
+def _begins(text: str) -> bool:
+    """Whether it begins as questions do."""
+    return bool(_ASKS.match(text) or _YES_NO.match(text))
