@@ -218,7 +218,20 @@ def test_a_further_round_goes_on_from_an_adapter(base: Path, tmp_path: Path) -> 
     assert any(not torch.equal(weights(first)[name], tensor) for name, tensor in weights(second).items())
 
 
-def test_an_adapter_of_another_rank_cannot_be_trained_further(base: Path, tmp_path: Path) -> None:
+def test_an_adapter_of_a_lower_rank_goes_on_where_it_was(base: Path, tmp_path: Path) -> None:
+    first = train(base, samples(), tmp_path / "first", RECIPE)
+    told: dict[int, list[float]] = {}
+    for rank in (RECIPE.rank, 2 * RECIPE.rank):
+        wider = replace(RECIPE, rank=rank, alpha=2 * rank, warmup=1, rate=1e-4, passes=1)
+        kept = told.setdefault(rank, [])
+        train(base, samples(), tmp_path / str(rank), wider, lambda one, kept=kept: kept.append(one.loss), start=first)  # type: ignore[misc]
+    assert told[8][0] == pytest.approx(told[4][0], abs=1e-5)  # nothing is added at first
+    grown = weights(tmp_path / "8" / "adapter")
+    ups = [weight for name, weight in grown.items() if "lora_B" in name]
+    assert any(weight[:, RECIPE.rank :].any() for weight in ups)  # and then it learns
+
+
+def test_an_adapter_of_a_higher_rank_cannot_be_trained_further(base: Path, tmp_path: Path) -> None:
     first = train(base, samples(6), tmp_path / "first", RECIPE)
     with pytest.raises(ValueError, match="does not fit"):
         train(base, samples(6), tmp_path / "second", replace(RECIPE, rank=2), start=first)

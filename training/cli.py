@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,6 +50,9 @@ Captions = Annotated[
 Drills = Annotated[
     float, typer.Option("--drills", min=0, max=0.9, help="Share of short cards with many questions each.")
 ]
+People = Annotated[
+    float, typer.Option("--written", min=0, max=0.9, help="Share of cards and questions that people wrote.")
+]
 Held = Annotated[int, typer.Option("--held", min=20, help="How many held-back samples to compose for the evaluation.")]
 Seed = Annotated[int, typer.Option("--seed", help="Another seed gives other cards, in training and evaluation.")]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads of torch; no more than there are free cores.")]
@@ -64,22 +68,37 @@ Rate = Annotated[
     float | None,
     typer.Option("--rate", min=0.01, max=2, help="Share of the full learning rate; else 1, with --start 0.5."),
 ]
+Rank = Annotated[int, typer.Option("--rank", min=1, help="Of the LoRA; with --start at least that of the adapter.")]
 Questions = Annotated[Path | None, typer.Option("--questions", help="Other multiple-choice questions (JSON lines).")]
 
 SAMPLES, HELD_SAMPLES = 14_000, 4_000
 CAPTION_SHARE = 0.16
-_MOST_OF_BOTH = 0.9
-"""Captions and drills."""
+_MOST_OF_ALL = 0.9
+"""Captions, drills and written cards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Samples, with the shares of their groups; share of the full learning rate, and rank of the LoRA."""
+
+    samples: int
+    captions: float = CAPTION_SHARE
+    drills: float = 0.0
+    written: float = 0.0
+    rate: float = 0.5
+    rank: int = 16
+
+
 ROUNDS = (
-    (SAMPLES, CAPTION_SHARE, 0.0, 1.0),
-    (3_600, CAPTION_SHARE, 0.0, 0.5),
-    (18_000, 0.3, 0.0, 0.5),
-    (5_000, 0.2, 0.0, 0.5),
-    (18_000, 0.2, 0.0, 0.5),
-    (15_000, 0.12, 0.55, 0.75),
+    Round(SAMPLES, rate=1.0),
+    Round(3_600),
+    Round(18_000, captions=0.3),
+    Round(5_000, captions=0.2),
+    Round(18_000, captions=0.2),
+    Round(15_000, captions=0.12, drills=0.55, rate=0.75),
 )
-"""Of the shipped adapter: samples, share of captions and of drills, rate; every round on the last one's adapter.
-What is shipped is the mean of the last two (averaging.py)."""
+"""Of the shipped adapter, every round on the last one's adapter. What is shipped is the mean of the last two
+(averaging.py)."""
 
 
 @cli.command()
@@ -90,17 +109,18 @@ def compose(
     seed: Seed = 1,
     captions: Captions = CAPTION_SHARE,
     drills: Drills = 0.0,
+    written: People = 0.0,
 ) -> None:
     """Invent cards and write samples; no model is needed. Prints how many there are of each kind."""
     from training.pocket.grammar import HELD, TRAIN
     from training.pocket.samples import compose_samples, write_samples
 
-    if captions + drills > _MOST_OF_BOTH:
-        raise typer.BadParameter("captions and drills together leave no room for ordinary cards.")
+    if captions + drills + written > _MOST_OF_ALL:
+        raise typer.BadParameter("captions, drills and written cards together leave no room for ordinary cards.")
     work.mkdir(parents=True, exist_ok=True)
     for split, count in ((TRAIN, samples), (HELD, held)):
-        share = drills if split == TRAIN else 0.0
-        counts = write_samples(compose_samples(count, seed, split, captions, share), work / f"{split}.jsonl")
+        shares = (captions, drills, written) if split == TRAIN else (captions,)
+        counts = write_samples(compose_samples(count, seed, split, *shares), work / f"{split}.jsonl")
         typer.echo(f"{split}.jsonl: " + ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items())))
 
 
@@ -112,6 +132,7 @@ def train(
     start: Start = None,
     bf16: Half = None,
     rate: Rate = None,
+    rank: Rank = 16,
 ) -> None:
     """Train on train.jsonl. A checkpoint every two minutes; run the same command again to go on."""
     from training.loop import train as run
@@ -120,7 +141,7 @@ def train(
 
     base = _base()
     share = rate or (0.5 if start is not None else 1.0)
-    recipe = recipe_for(base, passes=passes, threads=threads, rate=share, half=bf16)
+    recipe = recipe_for(base, passes=passes, threads=threads, rate=share, rank=rank, half=bf16)
     with (work / "log.jsonl").open("a", encoding="utf-8") as log:
 
         def told(progress: Progress) -> None:
@@ -219,13 +240,13 @@ def pocket(
 ) -> None:
     """Everything from nothing: compose, train, evaluate, publish. What is done is not done again."""
     start: Path | None = None
-    rounds = ((samples, CAPTION_SHARE, 0.0, 1.0),) if samples else ROUNDS
-    for number, (count, captions, drills, rate) in enumerate(rounds):
+    rounds = (Round(samples, rate=1.0),) if samples else ROUNDS
+    for number, one in enumerate(rounds):
         folder = work / f"round-{number + 1}"
         if not (folder / "train.jsonl").is_file():
-            compose(folder, count, held, seed + number, captions, drills)
+            compose(folder, one.samples, held, seed + number, one.captions, one.drills, one.written)
         if not (folder / "adapter").is_dir():
-            train(folder, passes, threads, start, rate=rate)
+            train(folder, passes, threads, start, rate=one.rate, rank=one.rank)
         before, start = start, folder / "adapter"
     if not samples and before is not None:
         folder = _averaged(work, before, folder)

@@ -109,7 +109,7 @@ def train(
     model = _model(base, recipe)
     begun = _take_up(start, model) if start is not None else ""
     weights = [weight for weight in model.parameters() if weight.requires_grad]
-    optimiser = torch.optim.AdamW(weights, lr=recipe.rate, weight_decay=recipe.decay)
+    optimiser = torch.optim.AdamW(weights, lr=recipe.rate, weight_decay=recipe.decay, fused=True)
     steps = len(packs(samples, recipe.budget)) * recipe.passes // recipe.together or 1
     rates = [recipe.rate * _share(step, steps, recipe) for step in range(steps + 1)]
 
@@ -272,10 +272,13 @@ def _fixed(recipe: Recipe) -> dict[str, Any]:
 def _model(base: Path, recipe: Recipe) -> Any:
     import torch
     from peft import LoraConfig, get_peft_model
+    from peft.tuners.lora import LoraLayer
     from transformers import LlamaForCausalLM
 
     kind = torch.bfloat16 if recipe.half else torch.float32
-    llama: Any = LlamaForCausalLM.from_pretrained(base, dtype=kind, attn_implementation="sdpa")
+    # The backward pass of torch's own attention does not use the processor's bfloat16 products; plain products do.
+    attention = "eager" if recipe.half else "sdpa"
+    llama: Any = LlamaForCausalLM.from_pretrained(base, dtype=kind, attn_implementation=attention)
     config = LoraConfig(
         r=recipe.rank,
         lora_alpha=recipe.alpha,
@@ -285,21 +288,30 @@ def _model(base: Path, recipe: Recipe) -> Any:
         bias="none",
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(llama, config)
+    model = get_peft_model(llama, config)
+    for module in model.modules():
+        if isinstance(module, LoraLayer):
+            module.cast_input_dtype_enabled = False  # to float32 and, by autocast, back: a fifth of a step
+    return model
 
 
 def _take_up(adapter: Path, model: Any) -> str:
-    """Put the matrices of `adapter` into `model`; returns their checksum. Raises ValueError where they do not fit."""
-    from peft import set_peft_model_state_dict
+    """Put the matrices of `adapter` into `model`; returns their checksum. Those of a lower rank become the first rows
+    and columns: what is new adds nothing yet, for its B is 0. Raises ValueError where they do not fit."""
+    from peft import get_peft_model_state_dict, set_peft_model_state_dict
     from safetensors.torch import load_file
 
     file = adapter / "adapter_model.safetensors"
-    try:
-        found = set_peft_model_state_dict(model, load_file(file))
-    except RuntimeError as error:
-        raise ValueError(f"{file} does not fit this recipe: it has another rank, or another base.") from error
-    if getattr(found, "unexpected_keys", ()):
-        raise ValueError(f"{file} does not fit this recipe: it holds matrices that are not trained here.")
+    fresh, found = get_peft_model_state_dict(model), load_file(file)
+    if fresh.keys() != found.keys():
+        raise ValueError(f"{file} does not fit this recipe: it holds other matrices than are trained here.")
+    for name, weight in found.items():
+        if any(few > many for few, many in zip(weight.shape, fresh[name].shape, strict=True)):
+            raise ValueError(f"{file} does not fit this recipe: it has a higher rank, or another base.")
+        rows, columns = weight.shape
+        found[name] = fresh[name].clone()
+        found[name][:rows, :columns] = weight
+    set_peft_model_state_dict(model, found)
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 

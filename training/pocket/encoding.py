@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,11 @@ _ELSE = len(VERDICTS) - 1
 _DECISIONS = {"Yes": 1, "No": 2}
 _SAME = 0.6
 """Part of a sentence's words by which a clause is recognised as what the sentence says."""
+_OTHERS = 4
+"""Of the clauses that do not answer a question so many are judged: half by what they have in common with it, half at
+random. All of a long card cost twice the tokens, and most of them are far from the question."""
+_STEM = 4
+"""Letters by which two words count as the same."""
 
 
 def encode(samples: Sequence[Sample], base: Path) -> list[Encoded]:
@@ -37,7 +43,9 @@ def verdict_tokens(base: Path) -> tuple[int, ...]:
     return tuple(answer_tokens(tokenizer, verdict)[0] for verdict in VERDICTS)
 
 
-def recipe_for(base: Path, *, passes: int, threads: int, rate: float = 1.0, half: bool | None = None) -> Recipe:
+def recipe_for(
+    base: Path, *, passes: int, threads: int, rate: float = 1.0, rank: int = 16, half: bool | None = None
+) -> Recipe:
     """How the pocket model is trained. `rate`: share of the full one; less on from an adapter, which has its way.
 
     The lowest layers read words, whatever is asked; left alone, they save a fifth of the time.
@@ -46,7 +54,13 @@ def recipe_for(base: Path, *, passes: int, threads: int, rate: float = 1.0, half
 
     has_half: bool = torch.cpu.get_capabilities().get("avx512_bf16", False)
     recipe = Recipe(
-        below=8, passes=passes, threads=threads, verdicts=verdict_tokens(base), half=has_half if half is None else half
+        rank=rank,
+        alpha=2 * rank,
+        below=8,
+        passes=passes,
+        threads=threads,
+        verdicts=verdict_tokens(base),
+        half=has_half if half is None else half,
     )
     return replace(recipe, rate=recipe.rate * rate)
 
@@ -86,6 +100,7 @@ def _judged(sample: Sample, tokenizer: Any) -> tuple[Judged, ...]:
     answers = fits(sample, card)
     if sample.kind == QUESTION and not any(fit for _, fit in answers):
         return ()
+    answers = _fewer(answers, sample.text)
     question = nameless(sample.text, card)
     asked = tuple(answer_tokens(tokenizer, question))
     return tuple(
@@ -98,6 +113,21 @@ def _judged(sample: Sample, tokenizer: Any) -> tuple[Judged, ...]:
         )
         for clause, fit in answers
     )
+
+
+def _fewer(answers: Sequence[tuple[str, bool | None]], question: str) -> list[tuple[str, bool | None]]:
+    others = [clause for clause, fit in answers if fit is False]
+    if len(others) <= _OTHERS:
+        return list(answers)
+    chance = random.Random(question)
+    chance.shuffle(others)
+    near = sorted(others, key=lambda clause: -len(_stems(clause) & _stems(question)))
+    kept = {*near[: _OTHERS // 2], *near[_OTHERS // 2 :][: _OTHERS - _OTHERS // 2]}
+    return [(clause, fit) for clause, fit in answers if fit is not False or clause in kept]
+
+
+def _stems(text: str) -> set[str]:
+    return {word[:_STEM] for word in said_words(text) if len(word) >= _STEM}
 
 
 def _prompt(tokenizer: Any, prompt: Prompt) -> tuple[int, ...]:

@@ -28,6 +28,7 @@ from training.pocket.questions import (
     near_misses,
 )
 from training.pocket.scenes import Placed, caption, compose, draw_things, place_cards
+from training.pocket.written import Question, Written, portions
 
 CONCEPTS_IN_PROMPT = 3
 _SMALL_TALK = 0.06
@@ -91,10 +92,13 @@ class Sample:
         return build_prompt(layout, job, scene, cards)
 
 
-def compose_samples(count: int, seed: int, split: str, captions: float = 0.16, drills: float = 0.0) -> Iterator[Sample]:
-    """At least `count` samples, whole groups; the same for the same numbers. `captions`, `drills`: their share of the
-    groups."""
+def compose_samples(
+    count: int, seed: int, split: str, captions: float = 0.16, drills: float = 0.0, written: float = 0.0
+) -> Iterator[Sample]:
+    """At least `count` samples, whole groups; the same for the same numbers. `captions`, `drills`, `written`: their
+    share of the groups."""
     rng = random.Random(f"{seed}/{split}")
+    people = portions(random.Random(f"{seed}/{split}/written"), split)
     made = group = 0
     while made < count:
         chance = rng.random()
@@ -104,6 +108,8 @@ def compose_samples(count: int, seed: int, split: str, captions: float = 0.16, d
             found = _small_talk(group, rng, split)
         elif chance < captions + _SMALL_TALK + drills:
             found = list(_drill(group, rng, split))
+        elif chance < captions + _SMALL_TALK + drills + written:
+            found = list(_as_written(group, *next(people)))
         else:
             found = list(_about_cards(group, rng, split))
         yield from found
@@ -217,6 +223,22 @@ def _drill(group: int, rng: random.Random, split: str) -> Iterator[Sample]:
         kind, key = (QUESTION, each.key) if each.answer else (UNKNOWN, "")
         rivals = _rivals(values, key)
         yield Sample(kind, group, cards, each.question, each.answer or SILENT, key=key, about=one.name, rivals=rivals)
+
+
+def _as_written(group: int, card: Written, questions: Sequence[Question]) -> Iterator[Sample]:
+    cards = ((card.name, card.category, card.info),)
+    for one in questions:
+        decision = one.verdict.capitalize() if one.verdict in ("yes", "no") else ""
+        words = _nameless(one.words, card.name)
+        answer = f"{decision}, {words}" if decision else addressed(words) or SILENT
+        kind, key = (QUESTION, decision or answer) if one.verdict else (UNKNOWN, "")
+        yield Sample(kind, group, cards, one.text, answer, key=key, about=card.name)
+
+
+def _nameless(words: str, name: str) -> str:
+    """Without the concept at the beginning, which a clause calls by another name."""
+    called = name.replace("_", " ")
+    return words[len(called) :].strip() if words.casefold().startswith(f"{called.casefold()} ") else words
 
 
 def _rivals(values: Sequence[str], key: str) -> tuple[str, ...]:
