@@ -18,7 +18,7 @@ from rapbot.inference.prompt import POCKET_LORA, PROMPT_VERSIONS, SILENT
 from rapbot.inference.weights import LANGUAGE, ensure
 from rapbot.inference.writing import Material, write_answers
 from training.averaging import average
-from training.cli import cli
+from training.cli import Round, cli
 from training.pocket.evaluation import evaluate, is_ordinary, read_questions, two_choice
 from training.pocket.grammar import HELD
 from training.pocket.report import Measured, model_card
@@ -187,7 +187,7 @@ def test_everything_from_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         found = load_file(work / "adapter" / "adapter_model.safetensors")
         return max(float(matrix.abs().max()) for name, matrix in found.items() if "lora_B" in name)
 
-    monkeypatch.setattr("training.cli.ROUNDS", ((40, 0.16, 0.0, 1.0), (40, 0.3, 0.0, 0.5)))
+    monkeypatch.setattr("training.cli.ROUNDS", (Round(40, rate=1.0), Round(40, 0.1, 0.2, 0.4)))
     asked = ["pocket", str(tmp_path), "--held", "20", "--threads", "1"]
     told = CliRunner().invoke(cli, asked)
     assert told.exit_code == 0, told.output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -135,6 +136,9 @@ def train(
     rank: Rank = 16,
 ) -> None:
     """Train on train.jsonl. A checkpoint every two minutes; run the same command again to go on."""
+    # Layers are so small that waking a thread for each costs as much as its work: waiting ones stay awake (read when
+    # torch is loaded).
+    os.environ.setdefault("OMP_WAIT_POLICY", "active")
     from training.loop import train as run
     from training.pocket.encoding import encode, recipe_for
     from training.pocket.samples import read_samples
@@ -250,7 +254,8 @@ def pocket(
         before, start = start, folder / "adapter"
     if not samples and before is not None:
         folder = _averaged(work, before, folder)
-    evaluate(folder, questions, threads=threads)
+    if not (folder / "metrics.json").is_file():
+        evaluate(folder, questions, threads=threads)
     publish(folder, into or work / "published")
 
 

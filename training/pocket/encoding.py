@@ -57,6 +57,7 @@ def recipe_for(
         rank=rank,
         alpha=2 * rank,
         below=8,
+        budget=450,
         passes=passes,
         threads=threads,
         verdicts=verdict_tokens(base),
