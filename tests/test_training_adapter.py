@@ -180,14 +180,15 @@ def test_the_command_composes_and_teaches_what_comes_next(tmp_path: Path) -> Non
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft's own
 def test_everything_from_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two rounds of a step each; the second starts from the matrices of the first; the mean of both is published."""
+    """Three short rounds: the second starts from the matrices of the first, the third from the mean of both."""
     from safetensors.torch import load_file
 
     def largest(work: Path) -> float:
         found = load_file(work / "adapter" / "adapter_model.safetensors")
         return max(float(matrix.abs().max()) for name, matrix in found.items() if "lora_B" in name)
 
-    monkeypatch.setattr("training.cli.ROUNDS", (Round(40, rate=1.0), Round(40, 0.1, 0.2, 0.4)))
+    last = Round(40, captions=0.1, drills=0.1, written=0.5, rank=6)
+    monkeypatch.setattr("training.cli.ROUNDS", (Round(40, rate=1.0, rank=4), Round(40, rank=4, mean=True), last))
     asked = ["pocket", str(tmp_path), "--held", "20", "--threads", "1"]
     told = CliRunner().invoke(cli, asked)
     assert told.exit_code == 0, told.output
@@ -197,6 +198,9 @@ def test_everything_from_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     again = CliRunner().invoke(cli, asked)
     assert again.exit_code == 0
     assert "step 1/" not in again.output  # what is done is not done again
-    first, mean, second = (largest(tmp_path / name) for name in ("round-1", "averaged", "round-2"))
+    first, mean, second = (largest(tmp_path / name) for name in ("round-1", "round-2-mean", "round-2"))
     assert first < second
     assert mean < second
+    assert manifest.metrics == pytest.approx(
+        json.loads((tmp_path / "round-3" / "metrics.json").read_text())["with"], abs=1e-3
+    )

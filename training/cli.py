@@ -80,7 +80,8 @@ _MOST_OF_ALL = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Samples, with the shares of their groups; share of the full learning rate, and rank of the LoRA."""
+    """Samples, with the shares of their groups; share of the full learning rate, and rank of the LoRA. `mean`: what
+    goes on is the mean of this round's adapter and the last one's (averaging.py)."""
 
     samples: int
     captions: float = CAPTION_SHARE
@@ -88,6 +89,7 @@ class Round:
     written: float = 0.0
     rate: float = 0.5
     rank: int = 16
+    mean: bool = False
 
 
 ROUNDS = (
@@ -96,10 +98,10 @@ ROUNDS = (
     Round(18_000, captions=0.3),
     Round(5_000, captions=0.2),
     Round(18_000, captions=0.2),
-    Round(15_000, captions=0.12, drills=0.55, rate=0.75),
+    Round(15_000, captions=0.12, drills=0.55, rate=0.75, mean=True),
+    Round(42_000, captions=0.1, drills=0.14, written=0.6, rate=0.75, rank=32),
 )
-"""Of the shipped adapter, every round on the last one's adapter. What is shipped is the mean of the last two
-(averaging.py)."""
+"""Of the shipped adapter, every round on the last one's adapter."""
 
 
 @cli.command()
@@ -234,7 +236,7 @@ def pocket(
     work: Work,
     into: Annotated[Path | None, typer.Option(help="Where the adapter goes; else WORK/published.")] = None,
     samples: Annotated[
-        int | None, typer.Option(min=20, help="One round of so many samples, instead of the six of the shipped one.")
+        int | None, typer.Option(min=20, help="One round of so many samples, instead of those of the shipped one.")
     ] = None,
     held: Held = HELD_SAMPLES,
     passes: Passes = 1,
@@ -243,17 +245,17 @@ def pocket(
     questions: Questions = None,
 ) -> None:
     """Everything from nothing: compose, train, evaluate, publish. What is done is not done again."""
-    start: Path | None = None
+    before: Path | None = None
     rounds = (Round(samples, rate=1.0),) if samples else ROUNDS
     for number, one in enumerate(rounds):
         folder = work / f"round-{number + 1}"
         if not (folder / "train.jsonl").is_file():
             compose(folder, one.samples, held, seed + number, one.captions, one.drills, one.written)
         if not (folder / "adapter").is_dir():
-            train(folder, passes, threads, start, rate=one.rate, rank=one.rank)
-        before, start = start, folder / "adapter"
-    if not samples and before is not None:
-        folder = _averaged(work, before, folder)
+            train(folder, passes, threads, before, rate=one.rate, rank=one.rank)
+        if one.mean and before is not None:
+            folder = _averaged(before, folder)
+        before = folder / "adapter"
     if not (folder / "metrics.json").is_file():
         evaluate(folder, questions, threads=threads)
     publish(folder, into or work / "published")
@@ -265,11 +267,11 @@ cli.command("annotate")(annotate)
 cli.command("ablations")(ablations)
 
 
-def _averaged(work: Path, before: Path, last: Path) -> Path:
-    """A folder like that of a round, whose adapter is the mean of the last two."""
+def _averaged(before: Path, last: Path) -> Path:
+    """A folder beside that of a round, whose adapter is the mean of the round's and the one before."""
     from training.averaging import average
 
-    folder = work / "averaged"
+    folder = last.with_name(f"{last.name}-mean")
     average(before, last / "adapter", folder / "adapter")
     for name in ("train.jsonl", "held.jsonl"):
         (folder / name).write_bytes((last / name).read_bytes())
