@@ -55,7 +55,7 @@ def test_every_question_comes_once_before_one_comes_again() -> None:
 
 
 def test_nearly_every_answer_is_found_in_one_clause_of_the_card() -> None:
-    samples = list(compose_samples(1500, 3, TRAIN, captions=0.0, written=0.9))
+    samples = list(compose_samples(1500, 3, TRAIN, captions=0.0, people=0.9))
     found = lost = 0
     for sample in (one for one in samples if one.kind in (QUESTION, UNKNOWN)):
         _, _, (card, *_) = sample.material()

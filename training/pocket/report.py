@@ -11,11 +11,14 @@ from rapbot.inference.generators import TextGenerator
 from rapbot.inference.lora import BASE_MODEL
 from rapbot.inference.prompt import POCKET_LORA, PROMPT_VERSIONS
 from training.pocket.evaluation import Told, evaluate, read_questions, two_choice
-from training.pocket.samples import CAPTION, CHAT, CHOICE, QUESTION, UNKNOWN, Sample, read_samples
+from training.pocket.grammar import HELD
+from training.pocket.samples import CAPTION, CHAT, CHOICE, QUESTION, UNKNOWN, Sample, read_samples, written_samples
 
 LABELS = {
     "question": "questions about a card, exact",
     "unknown": '"not on the card" recognised',
+    "written_question": "questions that people wrote, exact",
+    "written_unknown": "what people's cards do not tell, recognised",
     "caption": "captions that name exactly who is there",
     "caption_f1": "strict caption F1",
     "invented_share": "captions with an invented or absent name",
@@ -68,9 +71,11 @@ def measure(
     threads: int,
     told: Callable[[str], None] = lambda _: None,
 ) -> Measured:
-    """Four columns over the same samples; `questions` are other people's multiple choices."""
+    """Four columns over the same samples, and over as many that people wrote; `questions` are others' multiple choices."""
     chosen = _chosen(read_samples(held), limit, captions)
     others = list(read_questions(questions)) if questions else []
+    written = written_samples(HELD, 1)
+    people = {kind: _first(written, kind, sum(one.kind == kind for one in chosen)) for kind in (QUESTION, UNKNOWN)}
     columns: dict[str, dict[str, float]] = {}
     answers: list[Told] = []
     for name, lora, served in (
@@ -86,6 +91,8 @@ def measure(
         if CAPTION in found:
             count = sum(sample.kind == CAPTION for sample in few)
             found["invented_share"] = found.pop("captions_with_invented_names") / count
+        for kind, asked in people.items():
+            found[f"written_{kind}"] = evaluate(generator, asked, served=served, told=told)[0][kind]
         if others:
             found["other_two"] = evaluate(generator, two_choice(others, 1), served=served)[0][CHOICE]
             found["other_all"] = evaluate(generator, others, served=served)[0][CHOICE]
@@ -96,22 +103,22 @@ def measure(
 
 def _chosen(samples: Sequence[Sample], limit: int, captions: int) -> list[Sample]:
     """The first `limit` of each kind; captions are repeated scenes with other cards until there are enough."""
-    by_kind = {
-        kind: [one for one in samples if one.kind == kind] for kind in (QUESTION, UNKNOWN, CHOICE, CHAT, CAPTION)
-    }
-    chats = list({one.text: one for one in by_kind[CHAT]}.values())
+    chats = list({one.text: one for one in samples if one.kind == CHAT}.values())
     return [
-        *by_kind[QUESTION][:limit],
-        *by_kind[UNKNOWN][:limit],
-        *by_kind[CHOICE][:limit],
+        *_first(samples, QUESTION, limit),
+        *_first(samples, UNKNOWN, limit),
+        *_first(samples, CHOICE, limit),
         *chats,
-        *by_kind[CAPTION][:captions],
+        *_first(samples, CAPTION, captions),
     ]
 
 
+def _first(samples: Sequence[Sample], kind: str, count: int) -> list[Sample]:
+    return [one for one in samples if one.kind == kind][:count]
+
+
 def _fewer(samples: Sequence[Sample], limit: int) -> list[Sample]:
-    captions = [sample for sample in samples if sample.kind == CAPTION][:limit]
-    return [sample for sample in samples if sample.kind != CAPTION] + captions
+    return [*(one for one in samples if one.kind != CAPTION), *_first(samples, CAPTION, limit)]
 
 
 def model_card(metrics: Mapping[str, float], data_hash: str) -> str:
@@ -126,14 +133,14 @@ language: en
 ---
 # The pocket LoRA
 
-A LoRA (rank 16 on all linear layers) for {BASE_MODEL}: it reads what somebody wrote about their pets, people and
-things, answers questions about it, says when the card does not tell, and puts a scene in words into a caption that uses
-the given names.
+A LoRA (all linear layers of the upper 22 of 30) for {BASE_MODEL}: it reads what somebody wrote about their pets,
+people and things, answers questions about it, says when the card does not tell, and puts a scene in words into a
+caption that uses the given names.
 
 - Prompt layout: `{POCKET_LORA}`, version `{PROMPT_VERSIONS[POCKET_LORA]}` (rapbot/inference/prompt.py). rapbot refuses
   it for any other.
-- Trained by `rapbot-train pocket` on composed text only: invented cards, questions, captions of scenes in words. No
-  photos, no texts of people. SHA-256 of the samples: `{data_hash}`.
+- Trained by `rapbot-train pocket` on text made for it: cards and questions, composed and written one by one, captions
+  of scenes in words. No photos, no texts of people who use rapbot. SHA-256 of the samples: `{data_hash}`.
 - Meant for: profile `pocket` of rapbot, which lets it choose among the sentences of a card; what people read are those.
 - Not meant for: facts about the world, advice, any language but English. It knows what the card says, nothing else.
 

@@ -28,7 +28,7 @@ from training.pocket.questions import (
     near_misses,
 )
 from training.pocket.scenes import Placed, caption, compose, draw_things, place_cards
-from training.pocket.written import Question, Written, portions
+from training.pocket.written import Question, Written, portions, written
 
 CONCEPTS_IN_PROMPT = 3
 _SMALL_TALK = 0.06
@@ -93,12 +93,12 @@ class Sample:
 
 
 def compose_samples(
-    count: int, seed: int, split: str, captions: float = 0.16, drills: float = 0.0, written: float = 0.0
+    count: int, seed: int, split: str, captions: float = 0.16, drills: float = 0.0, people: float = 0.0
 ) -> Iterator[Sample]:
-    """At least `count` samples, whole groups; the same for the same numbers. `captions`, `drills`, `written`: their
-    share of the groups."""
+    """At least `count` samples, whole groups; the same for the same numbers. `captions`, `drills`, `people`
+    (what people wrote): their share of the groups."""
     rng = random.Random(f"{seed}/{split}")
-    people = portions(random.Random(f"{seed}/{split}/written"), split)
+    cards = portions(random.Random(f"{seed}/{split}/written"), split)
     made = group = 0
     while made < count:
         chance = rng.random()
@@ -108,13 +108,20 @@ def compose_samples(
             found = _small_talk(group, rng, split)
         elif chance < captions + _SMALL_TALK + drills:
             found = list(_drill(group, rng, split))
-        elif chance < captions + _SMALL_TALK + drills + written:
-            found = list(_as_written(group, *next(people)))
+        elif chance < captions + _SMALL_TALK + drills + people:
+            found = list(_as_written(group, *next(cards)))
         else:
             found = list(_about_cards(group, rng, split))
         yield from found
         made += len(found)
         group += 1
+
+
+def written_samples(split: str, seed: int) -> list[Sample]:
+    """All that people wrote of a half, in an order drawn from `seed`."""
+    found = [one for group, card in enumerate(written(split)) for one in _as_written(group, card, card.questions)]
+    random.Random(seed).shuffle(found)
+    return found
 
 
 def write_samples(samples: Iterable[Sample], file: Path) -> dict[str, int]:
