@@ -71,7 +71,7 @@ def measure(
     threads: int,
     told: Callable[[str], None] = lambda _: None,
 ) -> Measured:
-    """Four columns over the same samples, and over as many that people wrote; `questions` are others' multiple choices."""
+    """Four columns over the same samples, and as many that people wrote; `questions` are others' multiple choices."""
     chosen = _chosen(read_samples(held), limit, captions)
     others = list(read_questions(questions)) if questions else []
     written = written_samples(HELD, 1)
