@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rapbot.inference.clause_choice import nameless
-from rapbot.inference.clauses import clause_around, clauses
+from rapbot.inference.clauses import clauses
 from rapbot.inference.job import Card
 
 APOSTROPHE = "'"
@@ -174,17 +174,6 @@ def test_things_of_several_parts_take_the_plural() -> None:
     assert "<shades>: wear them in May." in clauses(Card(1, "shades", "sunglasses", "Pink, wear them in May."))
     smelling = clauses(Card(1, "shades", "sunglasses", "They were a gift, smell of roses and need glue."))
     assert smelling[:3] == ("<shades> were a gift.", "<shades> smell of roses.", "<shades> need glue.")
-
-
-def test_part_of_a_sentence_keeps_what_belongs_to_its_verb() -> None:
-    info = "My quilt is a patchwork quilt sewn by my aunt from old uniforms, won a prize and smells of smoke."
-    card = Card(1, "quilt", "quilt", info)
-    statement = "<quilt> is a patchwork quilt sewn by your aunt from old uniforms, won a prize and smells of smoke."
-    whole = "<quilt> is a patchwork quilt sewn by your aunt from old uniforms."
-    from_what, prize = "<quilt> is from old uniforms.", "<quilt> won a prize."
-    assert clause_around(statement, card, [from_what]) == (whole, from_what)
-    assert clause_around(statement, card, ["<quilt> snores.", prize]) == (prize, prize)
-    assert clause_around(statement, card, ["<quilt> snores."]) == (statement, None)
 
 
 @pytest.mark.parametrize(

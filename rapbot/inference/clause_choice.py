@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rapbot.inference.asking import is_yes_no
-from rapbot.inference.clauses import clause_around, clauses
+from rapbot.inference.clauses import clauses
 from rapbot.inference.job import Card
 from rapbot.inference.prompt import VERDICTS, build_clause_prompt
 from rapbot.inference.reading import Reading, Verdict, decided, excepts, refusal
@@ -23,11 +23,11 @@ from rapbot.inference.wording import mark
 
 NAMELESS = "X"
 """Stands for the concept: names in ten scripts cost tokens and tell nothing, or the wrong thing ("Candy")."""
-_BELIEVED = -0.5
-"""Log-odds that a clause tells it, from which on it is said. This and the next were chosen on composed cards of the
-training half, with other seeds, and on those free questions that may be looked at; half a unit changes little."""
-_SURE = 0.5
-"""Log-odds, either way, from which on the model overrules what the words of the card answer (reading.py)."""
+_BELIEVED = 0.5
+"""Log-odds that a clause tells it, from which on it is said. This and the next were chosen on those free questions that
+may be looked at and on half of the held-back cards that people wrote."""
+_BELIEVED_WITH_WORDS = 0.0
+"""The same, where the words of the card answer it too (reading.py)."""
 _BARE_AGE = re.compile(r"(?<=^X )((?:is|was|turned) \d{1,3})(?=[.!]?$)")
 """What a small model takes for any number: "X is 88." """
 _DECIDED = 0.5
@@ -71,14 +71,10 @@ def read_by_model(generator: Generator, question: str, card: Card, reading: Read
     if reading.verdict in (Verdict.YES, Verdict.NO) and len(reading.statement.split()) <= _TOO_MUCH:
         return reading
     judged = judge_clauses(generator, question, card)
-    told = judged[0].told if judged else -math.inf
-    if told < (-_SURE if by_its_words else _BELIEVED):
+    if not judged or judged[0].told < (_BELIEVED_WITH_WORDS if by_its_words else _BELIEVED):
         return Reading(card, Verdict.UNKNOWN, "", 0.0)
-    best, said = judged[0], judged[0].clause
-    if by_its_words and told < _SURE:
-        said, chosen = clause_around(reading.statement, card, [one.clause for one in judged])
-        best = next((one for one in judged if one.clause == chosen), best)
-    return Reading(card, _verdict(question, card, best), said, best.told)
+    best = judged[0]
+    return Reading(card, _verdict(question, card, best), best.clause, best.told)
 
 
 def _verdict(question: str, card: Card, best: Judged) -> Verdict:

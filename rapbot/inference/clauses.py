@@ -7,7 +7,7 @@ ones: "a dog with a limp from Rome, two years old" is a dog, has a limp, is from
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from rapbot.inference.clause_openings import Opens
@@ -75,19 +75,7 @@ def clauses(card: Card) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*found, *filter(None, [kind_statement(card)])]))
 
 
-def clause_around(statement: str, card: Card, chosen: Sequence[str]) -> tuple[str, str | None]:
-    """The shortest part of one of the card's statements that has a verb and the first of `chosen` that is in it, and
-    which that is: "is a quilt sewn from old uniforms" stays whole. The statement itself and None where none is."""
-    opens = Opens(card)
-    parts = {part: tuple(_pieces(part, opens)) for part in _pieces(statement, opens, attributes=False)}
-    for clause in chosen:
-        for part, said in parts.items():
-            if clause in said:
-                return part, clause
-    return statement, None
-
-
-def _pieces(statement: str, opens: Opens, *, attributes: bool = True) -> Iterator[str]:
+def _pieces(statement: str, opens: Opens) -> Iterator[str]:
     name = opens.name
     begins = re.match(rf"{re.escape(name)}(?:'s|:)?\s*", statement)
     if begins is None:
@@ -105,7 +93,7 @@ def _pieces(statement: str, opens: Opens, *, attributes: bool = True) -> Iterato
             opened = None
         if opened is not None:
             nominal = False
-        elif attributes and nominal:
+        elif nominal:
             opened = opens.attribute(found.kind, body[found.end :])
         if opened is None and found.kind == "end":
             opened, nominal = (f"{name}: ", 0), False
