@@ -135,6 +135,16 @@ def test_two_adapters_are_averaged(tmp_path: Path) -> None:
     assert mean.keys() == weights.keys()
     assert all(torch.allclose(mean[key], weight.float() * 2, rtol=1e-2) for key, weight in weights.items())
     assert read_manifest(tmp_path / "mean") is not None
+    wider = {
+        key: torch.cat((weight, torch.ones_like(weight)), dim=1 if "lora_B" in key else 0)
+        for key, weight in weights.items()
+    }
+    save_file(wider, str(tmp_path / "later" / name))
+    grown = load_file(average(SHIPPED, tmp_path / "later", tmp_path / "grown", 0.25) / name)
+    for key, weight in weights.items():
+        same, more = grown[key].chunk(2, dim=1 if "lora_B" in key else 0)
+        assert torch.allclose(same, weight.float(), atol=1e-6)
+        assert bool((more == (0.25 if "lora_B" in key else 1)).all())
     save_file({key: weight.T.contiguous() for key, weight in weights.items()}, str(tmp_path / "later" / name))
     with pytest.raises(ValueError, match="different matrices"):
         average(SHIPPED, tmp_path / "later", tmp_path / "other")
@@ -187,8 +197,8 @@ def test_everything_from_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         found = load_file(work / "adapter" / "adapter_model.safetensors")
         return max(float(matrix.abs().max()) for name, matrix in found.items() if "lora_B" in name)
 
-    last = Round(40, captions=0.1, drills=0.1, written=0.5, rank=6)
-    monkeypatch.setattr("training.cli.ROUNDS", (Round(40, rate=1.0, rank=4), Round(40, rank=4, mean=True), last))
+    last = Round(40, captions=0.1, drills=0.1, written=0.5, rank=6, share=0.6)
+    monkeypatch.setattr("training.cli.ROUNDS", (Round(40, rate=1.0, rank=4), Round(40, rank=4, share=0.5), last))
     asked = ["pocket", str(tmp_path), "--held", "20", "--threads", "1"]
     told = CliRunner().invoke(cli, asked)
     assert told.exit_code == 0, told.output
@@ -202,5 +212,5 @@ def test_everything_from_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert first < second
     assert mean < second
     assert manifest.metrics == pytest.approx(
-        json.loads((tmp_path / "round-3" / "metrics.json").read_text())["with"], abs=1e-3
+        json.loads((tmp_path / "round-3-mean" / "metrics.json").read_text())["with"], abs=1e-3
     )

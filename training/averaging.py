@@ -12,19 +12,24 @@ from pathlib import Path
 _MATRICES = "adapter_model.safetensors"
 
 
-def average(before: Path, after: Path, out: Path) -> Path:
-    """Write the mean of two peft adapter folders to `out`, which is returned. Raises ValueError where they differ."""
+def average(before: Path, after: Path, out: Path, share: float = 0.5) -> Path:
+    """Write the mean of two peft adapter folders to `out`, which is returned. `share`: weight of `after`, which may
+    have a higher rank: what it has more of counts as 0 in B before. Raises ValueError where they differ otherwise."""
     import torch
     from safetensors.torch import load_file, save_file
 
     first, second = load_file(before / _MATRICES), load_file(after / _MATRICES)
-    if {name: weight.shape for name, weight in first.items()} != {
-        name: weight.shape for name, weight in second.items()
-    }:
-        raise ValueError(f"{before} and {after} hold different matrices.")
+    mean = {}
+    for name, weight in second.items():
+        old = first.get(name)
+        if old is None or len(first) != len(second) or any(a > b for a, b in zip(old.shape, weight.shape, strict=True)):
+            raise ValueError(f"{before} and {after} hold different matrices.")
+        grown = torch.zeros_like(weight.float()) if "lora_B" in name else weight.float().clone()
+        rows, columns = old.shape
+        grown[:rows, :columns] = old
+        mean[name] = torch.lerp(grown, weight.float(), share).contiguous()
     shutil.copytree(after, out, dirs_exist_ok=True)
-    mean = {name: torch.lerp(first[name].float(), second[name].float(), 0.5).contiguous() for name in first}
-    save_file(mean, str(out / _MATRICES))
+    save_file(mean, str(out / _MATRICES), metadata={"format": "pt"})
     return out
 
 

@@ -80,8 +80,8 @@ _MOST_OF_ALL = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Samples, with the shares of their groups; share of the full learning rate, and rank of the LoRA. `mean`: what
-    goes on is the mean of this round's adapter and the last one's (averaging.py)."""
+    """Samples, with the shares of their groups; share of the full learning rate, and rank of the LoRA. What goes on
+    is the mean of this round's adapter and the last one's (averaging.py), `share` of it this round's."""
 
     samples: int
     captions: float = CAPTION_SHARE
@@ -89,7 +89,7 @@ class Round:
     written: float = 0.0
     rate: float = 0.5
     rank: int = 16
-    mean: bool = False
+    share: float = 1.0
 
 
 ROUNDS = (
@@ -98,8 +98,8 @@ ROUNDS = (
     Round(18_000, captions=0.3),
     Round(5_000, captions=0.2),
     Round(18_000, captions=0.2),
-    Round(15_000, captions=0.12, drills=0.55, rate=0.75, mean=True),
-    Round(42_000, captions=0.1, drills=0.14, written=0.6, rate=0.75, rank=32),
+    Round(15_000, captions=0.12, drills=0.55, rate=0.75, share=0.5),
+    Round(33_400, captions=0.1, drills=0.14, written=0.6, rate=0.75, rank=32, share=0.6),
 )
 """Of the shipped adapter, every round on the last one's adapter."""
 
@@ -253,8 +253,8 @@ def pocket(
             compose(folder, one.samples, held, seed + number, one.captions, one.drills, one.written)
         if not (folder / "adapter").is_dir():
             train(folder, passes, threads, before, rate=one.rate, rank=one.rank)
-        if one.mean and before is not None:
-            folder = _averaged(before, folder)
+        if one.share < 1 and before is not None:
+            folder = _averaged(before, folder, one.share)
         before = folder / "adapter"
     if not (folder / "metrics.json").is_file():
         evaluate(folder, questions, threads=threads)
@@ -267,12 +267,12 @@ cli.command("annotate")(annotate)
 cli.command("ablations")(ablations)
 
 
-def _averaged(before: Path, last: Path) -> Path:
+def _averaged(before: Path, last: Path, share: float) -> Path:
     """A folder beside that of a round, whose adapter is the mean of the round's and the one before."""
     from training.averaging import average
 
     folder = last.with_name(f"{last.name}-mean")
-    average(before, last / "adapter", folder / "adapter")
+    average(before, last / "adapter", folder / "adapter", share)
     for name in ("train.jsonl", "held.jsonl"):
         (folder / name).write_bytes((last / name).read_bytes())
     return folder
