@@ -3,8 +3,9 @@
     python -m benchmarks.free_questions [--lora none | FOLDER] [--set 4 ...] [--show]
 
 `tests/data/free_questions.jsonl` holds our own cards and questions, a card a line. Each question has words that its
-answer must contain ("says"), or Yes or No ("verdict"), or no answer on the card ("silent"). The reader and the
-thresholds were tuned on the sets 1 and 2, faults that the sets 3 and 5 showed were mended, 4, 6 and 7 are only counted.
+answer must contain ("says"), or Yes or No ("verdict"), or no answer on the card ("silent"). The reader was
+tuned on the sets 1 and 2, the thresholds on 1, 2, 3 and 5, faults that 3 and 5 showed were mended, 4, 6 and 7 are only
+counted.
 Whoever wrote the sets 5 to 7 had seen neither code nor training. The answers come from the code that a chat message
 takes after retrieval (`write_answers`), for the card that is asked about.
 """
