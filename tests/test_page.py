@@ -225,6 +225,7 @@ async def test_typing_a_slash_shows_what_can_be_asked_for(visitor: Visitor) -> N
     await visitor.page.locator(".chip:visible").click()
     await expect(box).to_have_value("/forget Lala")
     assert "/remember" in await visitor.say("/help")
+    await expect(visitor.page.locator(".chips.searching")).to_have_count(0)  # the box is empty: all are offered again
 
 
 # -- what must not get in -----------------------------------------------------------------------------------

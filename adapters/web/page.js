@@ -52,9 +52,8 @@ document.addEventListener("click", (event) => {
 });
 
 // Typing "/" leaves only the commands that begin like it.
-document.addEventListener("input", (event) => {
-  if (event.target !== box()) return;
-  const typed = event.target.value.trimStart().toLowerCase();
+function narrow() {
+  const typed = (box()?.value ?? "").trimStart().toLowerCase();
   const word = typed.split(/\s/)[0];
   const searching = typed.startsWith("/") && word === typed;
   const chips = document.querySelector(".chips");
@@ -62,7 +61,8 @@ document.addEventListener("input", (event) => {
   for (const chip of document.querySelectorAll(".chip")) {
     chip.hidden = searching && !chip.dataset.name.startsWith(word);
   }
-});
+}
+document.addEventListener("input", (event) => event.target === box() && narrow());
 
 // A photo may be dropped anywhere on the chat; the text box takes it.
 for (const kind of ["dragover", "drop"]) {
@@ -98,7 +98,10 @@ document.addEventListener("load", (event) => event.target.closest?.("#log") && b
 document.addEventListener("keydown", (event) => {
   if (event.target === box() && event.key === "Enter" && !event.shiftKey) following = true;
 }, true);
-const growing = new MutationObserver(bottom);
+const growing = new MutationObserver(() => {
+  bottom();
+  narrow(); // the box is emptied when a message is sent, without an input event
+});
 const resizing = new ResizeObserver(bottom);
 function watchLog() {
   if (!log()) return requestAnimationFrame(watchLog);
