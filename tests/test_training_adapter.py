@@ -197,6 +197,7 @@ def test_everything_from_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         found = load_file(work / "adapter" / "adapter_model.safetensors")
         return max(float(matrix.abs().max()) for name, matrix in found.items() if "lora_B" in name)
 
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")  # what the command sets there stays with this test
     last = Round(40, captions=0.1, drills=0.1, written=0.5, rank=6, share=0.6)
     monkeypatch.setattr("training.cli.ROUNDS", (Round(40, rate=1.0, rank=4), Round(40, rank=4, share=0.5), last))
     asked = ["pocket", str(tmp_path), "--held", "20", "--threads", "1"]

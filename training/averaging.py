@@ -18,16 +18,15 @@ def average(before: Path, after: Path, out: Path, share: float = 0.5) -> Path:
     import torch
     from safetensors.torch import load_file, save_file
 
+    from training.growing import grown
+
     first, second = load_file(before / _MATRICES), load_file(after / _MATRICES)
-    mean = {}
-    for name, weight in second.items():
-        old = first.get(name)
-        if old is None or len(first) != len(second) or any(a > b for a, b in zip(old.shape, weight.shape, strict=True)):
-            raise ValueError(f"{before} and {after} hold different matrices.")
-        grown = torch.zeros_like(weight.float()) if "lora_B" in name else weight.float().clone()
-        rows, columns = old.shape
-        grown[:rows, :columns] = old
-        mean[name] = torch.lerp(grown, weight.float(), share).contiguous()
+    room = {name: torch.zeros_like(weight) if "lora_B" in name else weight for name, weight in second.items()}
+    try:
+        first = grown(first, room)
+    except ValueError as error:
+        raise ValueError(f"{before} and {after} hold different matrices.") from error
+    mean = {name: torch.lerp(first[name], weight.float(), share).contiguous() for name, weight in second.items()}
     shutil.copytree(after, out, dirs_exist_ok=True)
     save_file(mean, str(out / _MATRICES), metadata={"format": "pt"})
     return out

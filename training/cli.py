@@ -28,7 +28,7 @@ cli = typer.Typer(
     help=(
         "Make the LoRA that rapbot serves: of the text-only model of profile [bold]pocket[/bold] on an ordinary "
         "processor, or of a model that sees (sources, annotate, rap-compose, rap).\n\n"
-        "rapbot-train pocket WORK            everything: compose, train, evaluate, publish (some 6 hours)\n\n"
+        "rapbot-train pocket WORK            everything: compose, train, evaluate, publish (some 7 hours)\n\n"
         "The single steps, in order, each reads what the one before wrote into the folder WORK:\n\n"
         "rapbot-train compose WORK           train.jsonl and held.jsonl: invented cards, questions, captions\n\n"
         "rapbot-train train WORK             adapter/; killed or stopped, the same command goes on\n\n"
@@ -138,6 +138,7 @@ def train(
     rank: Rank = 16,
 ) -> None:
     """Train on train.jsonl. A checkpoint every two minutes; run the same command again to go on."""
+    file = _file(work / "train.jsonl")
     # Layers are so small that waking a thread for each costs as much as its work: waiting ones stay awake (read when
     # torch is loaded).
     os.environ.setdefault("OMP_WAIT_POLICY", "active")
@@ -156,7 +157,7 @@ def train(
             if progress.step % 10 == 0 or progress.step == progress.steps:
                 typer.echo(progress.line())
 
-        adapter = run(base, encode(read_samples(_file(work / "train.jsonl")), base), work, recipe, told, start)
+        adapter = run(base, encode(read_samples(file), base), work, recipe, told, start)
     typer.echo(f"Trained: {adapter}")
 
 

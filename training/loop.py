@@ -18,6 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from training.growing import grown
 from training.packing import Encoded, Pack, epochs, packs
 
 if TYPE_CHECKING:
@@ -302,15 +303,10 @@ def _take_up(adapter: Path, model: Any) -> str:
     from safetensors.torch import load_file
 
     file = adapter / "adapter_model.safetensors"
-    fresh, found = get_peft_model_state_dict(model), load_file(file)
-    if fresh.keys() != found.keys():
-        raise ValueError(f"{file} does not fit this recipe: it holds other matrices than are trained here.")
-    for name, weight in found.items():
-        if any(few > many for few, many in zip(weight.shape, fresh[name].shape, strict=True)):
-            raise ValueError(f"{file} does not fit this recipe: it has a higher rank, or another base.")
-        rows, columns = weight.shape
-        found[name] = fresh[name].clone()
-        found[name][:rows, :columns] = weight
+    try:
+        found = grown(load_file(file), get_peft_model_state_dict(model))
+    except ValueError as error:
+        raise ValueError(f"{file} does not fit this recipe: it has {error}.") from error
     set_peft_model_state_dict(model, found)
     return hashlib.sha256(file.read_bytes()).hexdigest()
 

@@ -9,8 +9,8 @@ _LEAD = re.compile(r"^[^\W\d_][\w' ’]{0,30}[,:;.!–—-]+\s+(?=\S)")
 _AND = re.compile(r"^(?:and|so|but|also|ok|okay|well|then|please)\s+", re.IGNORECASE)
 _ASKS = re.compile(r"^(?:what|who|whom|whose|where|when|which|how|why)\b", re.IGNORECASE)
 _YES_NO = re.compile(
-    r"^(?:is|are|was|were|does|do|did|has|have|had|can|could|will|would|should|shall|must|may|might|am|(?:is|are|was|were|does|do|did|has"
-    r"|have|can|could|will|would|should)n['’]t)\b",
+    r"^(?:is|are|was|were|does|do|did|has|have|had|can|could|will|would|should|shall|must|may|might|am"
+    r"|(?:is|are|was|were|does|do|did|has|have|can|could|will|would|should)n['’]t)\b",
     re.IGNORECASE,
 )
 _FRAME = re.compile(

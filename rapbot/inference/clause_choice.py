@@ -67,11 +67,11 @@ def judge_clauses(generator: Generator, question: str, card: Card) -> list[Judge
 
 def read_by_model(generator: Generator, question: str, card: Card, reading: Reading) -> Reading:
     """What the card says by the model's judgement; `reading`: by its words, which decide yes and no where they can."""
-    by_its_words = reading.verdict is not Verdict.UNKNOWN
     if reading.verdict in (Verdict.YES, Verdict.NO) and len(reading.statement.split()) <= _TOO_MUCH:
         return reading
     judged = judge_clauses(generator, question, card)
-    if not judged or judged[0].told < (_BELIEVED_WITH_WORDS if by_its_words else _BELIEVED):
+    believed = _BELIEVED if reading.verdict is Verdict.UNKNOWN else _BELIEVED_WITH_WORDS
+    if not judged or judged[0].told < believed:
         return Reading(card, Verdict.UNKNOWN, "", 0.0)
     best = judged[0]
     return Reading(card, _verdict(question, card, best), best.clause, best.told)

@@ -13,6 +13,7 @@ from rapbot.inference.clauses import clauses
 from rapbot.inference.generators import answer_tokens, prompt_tokens
 from rapbot.inference.job import Card
 from rapbot.inference.prompt import VERDICTS, build_clause_prompt
+from rapbot.inference.reading import stems
 from rapbot.inference.seams import Prompt
 from training.loop import Recipe
 from training.packing import Encoded, Judged
@@ -25,10 +26,8 @@ _DECISIONS = {"Yes": 1, "No": 2}
 _SAME = 0.6
 """Part of a sentence's words by which a clause is recognised as what the sentence says."""
 _OTHERS = 4
-"""Of the clauses that do not answer a question so many are judged: half by what they have in common with it, half at
-random. All of a long card cost twice the tokens, and most of them are far from the question."""
-_STEM = 4
-"""Letters by which two words count as the same."""
+"""Of the clauses that do not answer a question so many are judged, those that have most words in common with it. All of
+a long card cost twice the tokens, and most of them are far from the question."""
 
 
 def encode(samples: Sequence[Sample], base: Path) -> list[Encoded]:
@@ -120,15 +119,10 @@ def _fewer(answers: Sequence[tuple[str, bool | None]], question: str) -> list[tu
     others = [clause for clause, fit in answers if fit is False]
     if len(others) <= _OTHERS:
         return list(answers)
-    chance = random.Random(question)
-    chance.shuffle(others)
-    near = sorted(others, key=lambda clause: -len(_stems(clause) & _stems(question)))
-    kept = {*near[: _OTHERS // 2], *near[_OTHERS // 2 :][: _OTHERS - _OTHERS // 2]}
+    random.Random(question).shuffle(others)  # of those that have as much in common any may stay
+    asked = stems(question)
+    kept = sorted(others, key=lambda clause: -len(stems(clause) & asked))[:_OTHERS]
     return [(clause, fit) for clause, fit in answers if fit is not False or clause in kept]
-
-
-def _stems(text: str) -> set[str]:
-    return {word[:_STEM] for word in said_words(text) if len(word) >= _STEM}
 
 
 def _prompt(tokenizer: Any, prompt: Prompt) -> tuple[int, ...]:

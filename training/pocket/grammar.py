@@ -86,8 +86,9 @@ class Kind:
     plural: bool = False
 
 
-def is_held(text: str) -> bool:
-    return zlib.crc32(text.encode()) % _HELD_SHARE == 0
+def is_held(text: str, share: int = _HELD_SHARE) -> bool:
+    """Whether `text` is the one in `share` that belongs to the evaluation."""
+    return zlib.crc32(text.encode()) % share == 0
 
 
 def of_split(items: Sequence[Saying], split: str) -> list[Saying]:

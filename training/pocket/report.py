@@ -75,7 +75,9 @@ def measure(
     chosen = _chosen(read_samples(held), limit, captions)
     others = list(read_questions(questions)) if questions else []
     written = written_samples(HELD, 1)
-    people = {kind: _first(written, kind, sum(one.kind == kind for one in chosen)) for kind in (QUESTION, UNKNOWN)}
+    people = [
+        one for kind in (QUESTION, UNKNOWN) for one in _first(written, kind, sum(two.kind == kind for two in chosen))
+    ]
     columns: dict[str, dict[str, float]] = {}
     answers: list[Told] = []
     for name, lora, served in (
@@ -91,8 +93,8 @@ def measure(
         if CAPTION in found:
             count = sum(sample.kind == CAPTION for sample in few)
             found["invented_share"] = found.pop("captions_with_invented_names") / count
-        for kind, asked in people.items():
-            found[f"written_{kind}"] = evaluate(generator, asked, served=served, told=told)[0][kind]
+        asked, _ = evaluate(generator, people, served=served, told=told)
+        found |= {f"written_{kind}": share for kind, share in asked.items()}
         if others:
             found["other_two"] = evaluate(generator, two_choice(others, 1), served=served)[0][CHOICE]
             found["other_all"] = evaluate(generator, others, served=served)[0][CHOICE]

@@ -8,13 +8,12 @@ held back, by a checksum of its text.
 from __future__ import annotations
 
 import random
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from training.pocket.grammar import HELD
+from training.pocket.grammar import HELD, is_held
 
 _FOLDER = Path(__file__).parent / "written"
 _HELD_SHARE = 10
@@ -49,7 +48,7 @@ def written(split: str) -> tuple[Written, ...]:
         for file in sorted(_FOLDER.glob("*.txt"))
         for block in file.read_text(encoding="utf-8").strip().split("\n\n")
     )
-    return tuple(card for card in map(_read, blocks) if _is_held(card) == (split == HELD))
+    return tuple(card for card in map(_read, blocks) if is_held(card.info, _HELD_SHARE) == (split == HELD))
 
 
 def portions(rng: random.Random, split: str) -> Iterator[tuple[Written, list[Question]]]:
@@ -62,10 +61,6 @@ def portions(rng: random.Random, split: str) -> Iterator[tuple[Written, list[Que
             found.extend((card, questions[at::parts]) for at in range(parts))
         rng.shuffle(found)
         yield from found
-
-
-def _is_held(card: Written) -> bool:
-    return zlib.crc32(card.info.encode()) % _HELD_SHARE == 0
 
 
 def _read(block: str) -> Written:
