@@ -155,6 +155,28 @@ APOSTROPHE = "'"
         ("My aunt's friend, retired teacher.", ["is your aunt's friend, retired teacher"]),
         ("Signed 'To Bill, 25 years', left on a bus.", ["was signed 'To Bill, 25 years'", "was left on a bus"]),
         ("A toy, left hand broken.", ["is a toy, left hand broken"]),
+        ("A cat of Noah.", ["is a cat", "is of Noah"]),
+        ("A cat of Mrs Baker from Leeds.", ["is a cat", "belongs to Mrs Baker", "is from Leeds"]),
+        ("The queen of Spain.", ["is the queen of Spain"]),
+        ("A toy of my uncle in size 40.", ["is a toy", "belongs to your uncle", "is in size 40"]),
+        ("The son of my boss.", ["is the son of your boss"]),
+        ("A present from a carpenter from Quito.", ["is a present from a carpenter from Quito"]),
+        ("A vase from Rome from 1990.", ["is a vase", "is from Rome", "is from 1990"]),
+        (
+            "A toy from the north of Wales that hangs in the hall.",
+            ["is a toy", "is from the north of Wales", "hangs in the hall"],
+        ),
+        ("Naps, honours a ship with his name.", ["naps", "honours a ship with his name"]),
+        ("Likes cats and dogs the most.", ["likes cats and dogs the most"]),
+        ("Crickets on Monday, greens the rest.", [": Crickets on Monday, greens the rest"]),
+        ("Has a parrot and cheers for Leeds.", ["has a parrot", "cheers for Leeds"]),
+        ("It saw Rome.", ["saw Rome"]),
+        ("A gift and found its way to me.", ["is a gift", "found its way to you"]),
+        ("Is bursting with joy.", ["is bursting with joy"]),
+        (
+            "my cat\nsleeps on a chair that is as old as the house where we have lived\nbites",
+            ["is your cat", "sleeps on a chair that is as old as the house where you have lived", "bites"],
+        ),
         ("", []),
     ],
 )
@@ -171,6 +193,7 @@ def test_things_of_several_parts_take_the_plural() -> None:
     said = clauses(Card(1, "shades", "sunglasses", "Round sunglasses with pink lenses, bought in Lisbon."))
     assert "<shades> have pink lenses." in said
     assert "<shades> were bought in Lisbon." in said
+    assert "<shades> belong to Mrs Baker." in clauses(Card(1, "shades", "sunglasses", "Sunglasses of Mrs Baker."))
     assert "<shades>: wear them in May." in clauses(Card(1, "shades", "sunglasses", "Pink, wear them in May."))
     smelling = clauses(Card(1, "shades", "sunglasses", "They were a gift, smell of roses and need glue."))
     assert smelling[:3] == ("<shades> were a gift.", "<shades> smell of roses.", "<shades> need glue.")

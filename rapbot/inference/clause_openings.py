@@ -42,8 +42,17 @@ _PHRASAL = re.compile(r"\s+(?:up|down|off|out|away|back|into|nuts|mad|crazy)\b(?
 _WITH = re.compile(
     rf"(?:{DETERMINER}\s+(?:(?!who|that|which)[\w'-]+\s+){{1,2}})?"
     r"(?:lives|calls|runs|works|looks|sits|plays|goes|cares|waits|swims|walks|comes)\s+(?:with|for|by|from)\b"
+    r"|(?:shouts|cheers|roots|springs|jams|votes|jumps|swears|stands|lands|picks|stinks|smells|parks|races|stars|sports)"
+    r"\s+(?:for|to|at|on|in|by|from|over|through)\b"
 )
 """Verbs also before a preposition, unlike "walks and loads with ..."."""
+_ACTS = re.compile(
+    r"(?!(?:always|sometimes|perhaps|besides|towards|afterwards|downwards|upwards|nowadays|yes|plus|this|thats|whats|lets|theres|heres|thus|his|its|hers"
+    r"|ours|yours|theirs|is|was|has|as|unless|times|days|weeks|months|years|hours|minutes|(?:\w+days|weekends|mornings"
+    r"|evenings|nights))\b)[a-z]{2,}[^s\W_]s\s+(?:an?|the|your|our|his|her|its|their|you|him|it|them|every(?:body|one)|nobody)"
+    r"\b(?!\s+(?:lot|bit|little|most|best|more|same|few|day|week|month|year)\b)"
+)
+"""Any verb, known or not, before whom or what it is done to."""
 _BEING = re.compile(rf"{KIN.pattern}|\b(?:dog|cat|horse|partner|child|kid|boy|girl)\b", re.IGNORECASE)
 _PASSIVE = re.compile(r"\s(is|are|was|were)\s(?:\w+(?:ed|en|wn|ght)|fed|built|made|sold|found)\b")
 _ONCE_MORE = re.compile(r"[a-z]+(?:ed|en|wn|ght)\s+(?:by|once|twice|\w+\s+times|daily|weekly|every)\b")
@@ -75,10 +84,18 @@ _AGED = re.compile(r"(?:about\s+)?(?:\d+|one|two|three|four|five|six|seven|eight
 _VERB = re.compile(rf"(?:(?:\w+ly|{'|'.join(sorted(ADVERBS))})\s+)?([\w']+)")
 _HAS = re.compile(r"(?:with|w/)\s+", re.IGNORECASE)
 _OF = re.compile(r"of\s+", re.IGNORECASE)
+_PERSON = re.compile(rf"(?:{KIN.pattern}\s+|(?:M(?:rs?|s)|Dr)\.?\s+)[A-Z]")
+_BY_NAME = re.compile(r"(?:[A-Z]\w+\s*){1,2}(?:$|[,.]|\b(?:from|in|with|which|that|who|made)\b)")
+_HOLDING = words(
+    "glass bottle can bag box jar bowl plate pot pack packet picture photo map statue model figure book poster painting"
+    " print drawing sticker badge doll toy puppet mask costume"
+)
+"""What "of" a name tells here is what it holds or shows."""
 _PAST = words(
     "cost came arrived joined met won bought became turned went left lost found wore fits becomes flowers practises"
     " practices seats holds costs measures celebrates answers reacts suffers has received earned opened entered ended"
-    " changed picked walked bumped slipped passed qualified spent saw weighed measured bit flew dug fled"
+    " changed picked walked bumped slipped passed qualified spent saw weighed measured bit flew dug fled showed blew"
+    " appeared resurfaced vanished rolled"
 )
 _DOES_OR_DID = FINITE | _PAST | PASTS
 _LIKE_A_VERB = re.compile(r"[a-z]{2,}(?:s|ed)$")
@@ -108,6 +125,8 @@ class Opens:
         self._plural = plural = is_plural(card.category)
         self.name, self._possessive = mark(card.name), possessive(card.name)
         self._be, self._was, self._have = ("are", "were", "have") if plural else ("is", "was", "has")
+        self._belong = "belong" if plural else "belongs"
+        self._kind = (card.category.casefold().split() or [""])[-1]
         kind = rf"|(?:the|this|your|our|my)\s+(?:{re.escape(card.category)})" if card.category else ""
         self._own = own_pronouns(card)
         pronouns = "|".join(sorted({"she", "he", "it", "they"} & self._own))
@@ -150,7 +169,9 @@ class Opens:
             return f"{self.name} {OF_ONE[verb]}", subject.end() + found.end()
         listed = kind == "weak" and _FOND.search(said)
         begins = begins_clause(verb, tail) or _phrasal(verb, tail) or (bool(subject) and verb in _DOES_OR_DID)
-        begins = begins or (verb in FINITE and bool(_WITH.match(after)) and not listed)
+        named = kind == "strong" and said.startswith(f"{self.name}:")
+        acts = _ACTS.match(after) and not named  # unlike "Crickets on Monday, greens the rest of the week"
+        begins = begins or (bool(acts or (verb in FINITE and _WITH.match(after))) and not listed)
         begins = begins or bool(subject and subject["pronoun"] and _LIKE_A_VERB.match(found[1]))
         base = subject or (self._plural and found[1].islower() and begins_clause(third_person(verb), tail))
         if (begins and not _is_name(kind, found[1])) or (verb in BASE and base):
@@ -211,7 +232,8 @@ class Opens:
         if verb == "left" and not _LEFT.match(tail) and not _PASSED_ON.match(rest):
             return None
         passive = passive or bool(_PASSED_ON.match(rest))
-        if (verb in _PAST or (_ED.match(verb) and _OBJECT.match(tail))) and not passive and not _is_name(kind, first):
+        did = verb in _PAST or ((_ED.match(verb) or verb == "found") and _OBJECT.match(tail))
+        if did and not passive and not _is_name(kind, first):
             return f"{self.name} ", 0
         if verb in STATES:
             return f"{self.name} {be} ", 0
@@ -219,8 +241,8 @@ class Opens:
             return f"{self.name} {self._was} ", 0
         return None
 
-    def attribute(self, kind: str, rest: str) -> tuple[str, int] | None:
-        """More of what it is: "with a limp", "from Rome", ", two years old"."""
+    def attribute(self, kind: str, rest: str, said: str) -> tuple[str, int] | None:
+        """More of what it is: "with a limp", "from Rome", ", two years old"; `said`: the clause before."""
         if kind in _HARD and _COUNTED.match(rest) and not _APPOSITION.match(rest):
             return f"{self.name}: ", 0
         if kind != "attribute" and not (kind in _HARD and _APPOSITION.match(rest)):
@@ -228,8 +250,18 @@ class Opens:
         if has := _HAS.match(rest):
             return f"{self.name} {self._have} ", has.end()
         if of := _OF.match(rest):
-            return f"{self.name} belongs to ", of.end()
+            return self._owned(rest[of.end() :], of.end(), said)
         return f"{self.name} {self._be} ", 0
+
+    def _owned(self, whose: str, skipped: int, said: str) -> tuple[str, int] | None:
+        """ "A mug of my sister", "a scarf of Noah"; by name only what it is itself, unlike "queen of Spain"."""
+        person = _PERSON.match(whose)
+        if not (person or whose[0].isupper()):
+            return f"{self.name} {self._belong} to ", skipped
+        what = said.split()[-1].casefold()
+        if what != self._kind or what in _HOLDING or not (person or _BY_NAME.match(whose)):
+            return None
+        return f"{self.name} {f'{self._belong} to' if person else f'{self._be} of'} ", skipped
 
 
 def _is_label(rest: str) -> bool:

@@ -24,7 +24,8 @@ _BREAK = re.compile(
     r"|(?P<weak>\s+(?:and|but|&)\s+(?:(?:who|which|that)\s+)?)"
     r"|(?P<so>\s+so\s+(?=(?:no|please|don't|dont|never|keep)\b|[a-z]+\s+(?:the|him|her|it|them)\b))"
     r"|(?P<relative>\s+(?:who|which|that)\s+)"
-    r"|(?P<attribute>\s+(?=(?:with|w/|from|made\s+(?:of|by|out)|painted\s+with|called|named|of\s+(?:your|our|his|her))\s))",
+    r"|(?P<attribute>\s+(?=(?:with|w/|from|in\s+size|made\s+(?:of|by|out)|painted\s+with|called|named|of\s+(?:your|our|his|her))\s"
+    r"|of\s+(?:(?:aunt(?:ie)?|uncle|granny|grand(?:ma|pa|mother|father))\s)?(?-i:[A-Z])\w))",
     re.IGNORECASE,
 )
 _RUN_ON = re.compile(
@@ -49,16 +50,30 @@ _NOMINAL = re.compile(
 )
 """A predicate that says what somebody is; what follows a comma there says more of that."""
 _UNFINISHED = re.compile(
-    r"(?:^|\s)(?:is|are|was|were|\w+ed|grown|sewn|known|woven|given|taken|done|built|cut|bought|brought|made|one)$",
+    r"(?:^|\s)(?:is|are|was|were|\w+ed|grown|sewn|known|woven|given|taken|done|built|cut|bought|brought|made|one"
+    r"|bursting|brimming|teeming)$",
     re.IGNORECASE,
 )
 _WHOSE = re.compile(
-    r"(?:^|\s)(?:present|gift|souvenir|photo|picture|portrait|piece|cup|glass|pair|friend|member|part)$", re.IGNORECASE
+    r"(?:^|\s)(?:present|gift|souvenir|thanks|photo|picture|portrait|piece|cup|glass|pair|friend|member|part)$",
+    re.IGNORECASE,
 )
 """What is nothing without what follows: "covered with patches", "a present from grandma"."""
+_RELATED = re.compile(
+    r"(?:^|\s)(?:offspring|child|son|daughter|kid|parent|mother|father|partner|husband|wife|sister|brother|twin|cousin|boss"
+    r"|neighbou?r|colleague|namesake|fan|owner|handiwork|work|project|idea|property)$",
+    re.IGNORECASE,
+)
+"""The same, where "of" follows."""
+_OF_THEM = re.compile(
+    r"\b(?:of|by)\s+(?:an?|the|your|our|his|her|their|[A-Z]\w*)\s|\b(?:present|gift|loan|thanks)\s+from\s"
+    r"|\bfrom\s+(?:an?|the|your)\s+(?:\w+\s+)?\w+(?:er|or|ist|man|lady)\s$|\b(?:who|which|that)\s+\w+\s$"
+)
+"""After these "from" tells more of them: "a present from a carpenter from Quito", "who descends from"."""
+_SINCE = re.compile(r"from\s+(?:\d|(?:spring|summer|autumn|winter|(?-i:[A-Z])[a-z]+)\s+\d)")
 _OF_A_THING = re.compile(r"\b(?:(?:of|like|for)\s+(?:an?|your|our|his|her|their|one)|called|named|by)\s", re.IGNORECASE)
 _SOMEBODY = re.compile(
-    rf"\b(?:by|of|for|to|like|from|with|called|named)\s+(?:(?<!from )[A-Z]|.*{KIN.pattern}"
+    rf"\b(?:by|of|for|to|like|from|with|called|named)\s+(?:(?<!from )(?<!(?:ast|est|rth|uth) of )[A-Z]|.*{KIN.pattern}"
     r"|.*\w(?:er|or|ist|man|lady|kid|child)\b)"
 )
 """After these, "with", "that" and "who" may tell of something or somebody else: "done by a guy who sings"."""
@@ -94,7 +109,7 @@ def _pieces(statement: str, opens: Opens) -> Iterator[str]:
         if opened is not None:
             nominal = False
         elif nominal:
-            opened = opens.attribute(found.kind, body[found.end :])
+            opened = opens.attribute(found.kind, body[found.end :], start + piece)
         if opened is None and found.kind == "end":
             opened, nominal = (f"{name}: ", 0), False
         if opened is None:
@@ -121,7 +136,10 @@ def _goes_on(body: str, found: _Break, piece: str, *, nominal: bool) -> bool:
         return not nominal or bool(other.search(piece) or _UNFINISHED.search(piece))
     if found.kind == "attribute":
         unsaid = _OF_A_THING if _MORE.match(after) else _WHOSE
-        return bool(_UNFINISHED.search(piece) or unsaid.search(piece) or _CLAUSE.search(piece))
+        if after.startswith("from ") and not _SINCE.match(after) and _OF_THEM.search(f"{piece} "):
+            return True
+        related = after.startswith("of ") and _RELATED.search(piece)
+        return bool(related or _UNFINISHED.search(piece) or unsaid.search(piece) or _CLAUSE.search(piece))
     return abbreviated(before, after) or bool(CONDITION.match(piece) or TITLED.search(body, 0, found.start))
 
 

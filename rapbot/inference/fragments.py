@@ -24,7 +24,7 @@ _LABEL = re.compile(r"(?!(?:Is|Are|Was|Has|Have|An?|The|One|Two)\b)[A-Z][\w' ]{1
 _BOUND = re.compile(r"(?:married|engaged|related|next|close) to\b|married with\b", re.IGNORECASE)
 _PREPOSITION = r"(?:by|in|at|from|for|on|with|and|out|of|to|when|as|under|near|since|until)"
 DONE_TO_IT = re.compile(
-    r"[a-z]+(?:ed|ought|ot|ound|ade|ave|ook|ent|old|on|ilt|ore|ew)\s+(?:it|him|them|her(?=[.,!]|$|\s+(?:when|in|from|at|as|on|for|back|and"
+    r"[a-z]+(?:ed|ought|ot|ound|ade|ave|ook|ent|old|on|ilt|ore|ew)\s+(?:(?:it|him|them)\b|her(?=[.,!]|$|\s+(?:when|in|from|at|as|on|for|back|and"
     r"|to|last|with|yourself)\b))",
     re.IGNORECASE,
 )

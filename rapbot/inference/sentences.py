@@ -12,6 +12,8 @@ _WRAPPED = re.compile(
     r"|very))\n(?![-–—•*])|(?P<long>[^\n]{55}[^\n.!?;:])\n(?=[a-z])|\n(?=(?:and|or|but)\b)"
 )
 """A line break within a sentence, of text that was wrapped; else a line is a sentence."""
+_LINE_EACH = re.compile(r"^[^\n]{1,44}(?<!,)\n(?!(?:and|or|but)\b)[a-z]", re.MULTILINE)
+"""Of who writes one thing a line, all of it small: a long line goes on nowhere there."""
 _BULLET = re.compile(r"^[/|•*–—-]+\s+")
 _LISTED = re.compile(r"\b(?:of|to|with|for|by|is|are):\s[^.\n:]*", re.IGNORECASE)
 """What its semicolons part belongs to one verb: "scared of: hats; balloons"."""
@@ -53,7 +55,10 @@ def sentences(info: str) -> list[str]:
     for sign, word in _MEASURED:
         info = sign.sub(word, info)
     text = "\n".join(" ".join(line.split()) for line in info.replace("<", "").replace(">", "").splitlines())
-    text = _WRAPPED.sub(lambda found: f"{found['goes_on'] or found['long'] or ''} ", text)
+    apart = bool(_LINE_EACH.search(text))
+    text = _WRAPPED.sub(
+        lambda found: found[0] if found["long"] and apart else f"{found['goes_on'] or found['long'] or ''} ", text
+    )
     text = _LISTED.sub(lambda found: found[0].replace(";", ","), text)
     end = _SENTENCE_END if re.search(r"[.!?]\s+[A-Z]", text) else _ANY_SENTENCE_END
     for part in end.split(text):

@@ -45,7 +45,7 @@ _PLAIN = rf"(?!(?:{'|'.join([*sorted(OPENS), 'is', 'has', 'are'])})\b)[\w-]+"
 _THIS_KIND = re.compile(rf"This\s+(?!(?:{'|'.join(sorted(FINITE))})\b)[\w-]+\s+(?=[a-z])", re.IGNORECASE)
 _TITLES = words("Mr Mrs Ms Dr St Prof The")
 _IN_BASE = re.compile(
-    rf"^\s+(?!(?:cut|hit|hurt|shut|quit|let|set|cost|read|shed|spread|split|put|beat|bet"
+    rf"^\s+(?!(?:cut|hit|hurt|shut|quit|let|saw|set|cost|read|shed|spread|split|put|beat|bet"
     r"|slow|calm|clean|clear|dry|empty|fit|mature|tame|warm|tidy|open)\b)"
     rf"({'|'.join(sorted({*BASE, 'have'}))})\b"
 )

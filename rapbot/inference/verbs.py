@@ -92,7 +92,8 @@ FINITE = (
     _IRREGULAR
     | frozenset(map(third_person, BASE))
     | words(
-        "longs pines wolfs whiles hails spans awaits depicts droops overflows accompanies amazes"
+        "wages attains retains originates"
+        " longs pines wolfs whiles hails spans awaits depicts droops overflows accompanies amazes"
         " accommodates quenches satisfies charms retires votes worships unfolds confronts descends begins hibernates"
         " dines rises cribs farts burps poops crackles charges waters herds peed"
         " pooped jumped wandered fainted danced performed competed returned laughed"
