@@ -243,6 +243,8 @@ SILENT_ABOUT_LALA = "The card of <Lala> does not say."
         (Judging("X is afraid of thunder.", verdict=1), "Does she tremble?", "Yes, <Lala> is afraid of thunder."),
         (Judging("X is afraid of thunder.", verdict=2), "Is she brave?", "No, <Lala> is afraid of thunder."),
         (Judging("X is a dog.", verdict=1), "Is Lala a cat?", "No, <Lala> is a dog."),  # words decide where they can
+        (Judging("X is afraid of thunder.", verdict=2), "So a storm is fine?", "No, <Lala> is afraid of thunder."),
+        (Judging("X is afraid of thunder.", verdict=1), "A storm or a bath, Lala?", "<Lala> is afraid of thunder."),
     ],
 )
 def test_a_taught_model_chooses_and_the_card_speaks(judging: Judging, question: str, said: str) -> None:

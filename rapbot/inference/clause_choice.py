@@ -32,6 +32,9 @@ _BARE_AGE = re.compile(r"(?<=^X )((?:is|was|turned) \d{1,3})(?=[.!]?$)")
 """What a small model takes for any number: "X is 88." """
 _DECIDED = 0.5
 """Log-odds of Yes or No from which on it is said."""
+_ASKS_WHETHER = 2.0
+"""Log-odds of Yes or No against a clause that only tells, from which on the question asks for one of them, in whatever
+order of words: "So a sunny window is fine for her then?"."""
 _TOO_MUCH = 20
 """Words of a clause that tells more than one thing: the person sees whether it says Yes or No."""
 
@@ -39,12 +42,14 @@ _TOO_MUCH = 20
 @dataclass(frozen=True, slots=True)
 class Judged:
     """One clause beside a question. `likeness`: log-likelihood of the question, comparable between clauses;
-    `told`: log-odds that the clause tells what is asked; `yes`: of Yes against No."""
+    `told`: log-odds that the clause tells what is asked; `yes`: of Yes against No; `whether`: of the likelier of both
+    against neither."""
 
     clause: str
     likeness: float
     told: float
     yes: float
+    whether: float
 
 
 def nameless(text: str, card: Card) -> str:
@@ -80,7 +85,7 @@ def read_by_model(generator: Generator, question: str, card: Card, reading: Read
 def _verdict(question: str, card: Card, best: Judged) -> Verdict:
     """By the words of the clause where they decide, else by the model where it is not in doubt; it never says Yes over
     a clause that refuses."""
-    if not is_yes_no(question):
+    if not (is_yes_no(question) or (best.whether > _ASKS_WHETHER and " or " not in question)):
         return Verdict.TOLD
     by_words = decided(question, card, best.clause)
     if by_words in (Verdict.YES, Verdict.NO):
@@ -116,5 +121,5 @@ def _judged(clause: str, likeness: float, verdicts: Sequence[float]) -> Judged:
     *telling, other = verdicts
     top = max(telling)
     told = top + math.log(sum(math.exp(one - top) for one in telling)) - other
-    _, yes, no = telling
-    return Judged(clause, likeness, told, yes - no)
+    tells, yes, no = telling
+    return Judged(clause, likeness, told, yes - no, max(yes, no) - tells)
