@@ -23,8 +23,9 @@ from training.pocket.samples import QUESTION, UNKNOWN, Sample
 
 _ELSE = len(VERDICTS) - 1
 _DECISIONS = {"Yes": 1, "No": 2}
-_SAME = 0.6
-"""Part of a sentence's words by which a clause is recognised as what the sentence says."""
+_SAME, _ALONE = 0.6, 0.5
+"""Part of a sentence's words by which a clause is recognised as what the sentence says, and by which if no other one
+has as much ("Guarantee: May 2029" of "its guarantee runs until May 2029")."""
 _OTHERS = 4
 """Of the clauses that do not answer a question so many are judged, those that have most words in common with it. All of
 a long card cost twice the tokens, and most of them are far from the question."""
@@ -74,7 +75,8 @@ def fits(sample: Sample, card: Card) -> list[tuple[str, bool | None]]:
         wanted = set(said_words(sample.answer)[1:])
         shares = [len(wanted & set(said_words(clause))) / max(1, len(wanted)) for clause in said]
         best = max(shares, default=0.0)
-        return [(clause, share == best >= _SAME) for clause, share in zip(said, shares, strict=True)]
+        enough = _ALONE if shares.count(best) == 1 else _SAME
+        return [(clause, share == best >= enough) for clause, share in zip(said, shares, strict=True)]
     return [
         (clause, True if is_good(sample, clause) else None if holds(clause, sample.key) else False) for clause in said
     ]
