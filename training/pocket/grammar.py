@@ -16,11 +16,12 @@ from functools import cache
 from pathlib import Path
 
 _HERE = Path(__file__).parent
+_WORDINGS = "plain chat letter roundabout everyday idiom office situation young trade simple dry".split()
 _FACTS = (
     "facts.txt",
     "more_facts.txt",
     "asking.txt",
-    *(f"wordings/{name}.txt" for name in ("plain", "chat", "letter", "roundabout")),
+    *(f"wordings/{name}.txt" for name in _WORDINGS),
     "verdicts.txt",
     "near_misses.txt",
 )
