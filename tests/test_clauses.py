@@ -173,6 +173,9 @@ APOSTROPHE = "'"
         ("It saw Rome.", ["saw Rome"]),
         ("A gift and found its way to me.", ["is a gift", "found its way to you"]),
         ("Is bursting with joy.", ["is bursting with joy"]),
+        ("Made to be worn with a scarf.", ["was made to be worn with a scarf"]),
+        ("Is in the name of my brother.", ["is in the name of your brother"]),
+        ("Is here today and vowed to love us.", ["is here today", "vowed to love you"]),
         (
             "my cat\nsleeps on a chair that is as old as the house where we have lived\nbites",
             ["is your cat", "sleeps on a chair that is as old as the house where you have lived", "bites"],

@@ -95,7 +95,7 @@ _PAST = words(
     "cost came arrived joined met won bought became turned went left lost found wore fits becomes flowers practises"
     " practices seats holds costs measures celebrates answers reacts suffers has received earned opened entered ended"
     " changed picked walked bumped slipped passed qualified spent saw weighed measured bit flew dug fled showed blew"
-    " appeared resurfaced vanished rolled"
+    " appeared resurfaced vanished rolled vowed decided refused managed promised"
 )
 _DOES_OR_DID = FINITE | _PAST | PASTS
 _LIKE_A_VERB = re.compile(r"[a-z]{2,}(?:s|ed)$")
@@ -258,8 +258,8 @@ class Opens:
         person = _PERSON.match(whose)
         if not (person or whose[0].isupper()):
             return f"{self.name} {self._belong} to ", skipped
-        what = said.split()[-1].casefold()
-        if what != self._kind or what in _HOLDING or not (person or _BY_NAME.match(whose)):
+        what = said.split()[-1]
+        if what.casefold() != (self._kind or what) or what in _HOLDING or not (person or _BY_NAME.match(whose)):
             return None
         return f"{self.name} {f'{self._belong} to' if person else f'{self._be} of'} ", skipped
 

@@ -50,8 +50,8 @@ _NOMINAL = re.compile(
 )
 """A predicate that says what somebody is; what follows a comma there says more of that."""
 _UNFINISHED = re.compile(
-    r"(?:^|\s)(?:is|are|was|were|\w+ed|grown|sewn|known|woven|given|taken|done|built|cut|bought|brought|made|one"
-    r"|bursting|brimming|teeming)$",
+    r"(?:^|\s)(?:is|are|was|were|\w+ed|grown|sewn|known|woven|given|taken|done|built|cut|bought|brought|made|one|worn|eaten"
+    r"|seen|found|held|kept|bursting|brimming|teeming)$",
     re.IGNORECASE,
 )
 _WHOSE = re.compile(
@@ -61,7 +61,7 @@ _WHOSE = re.compile(
 """What is nothing without what follows: "covered with patches", "a present from grandma"."""
 _RELATED = re.compile(
     r"(?:^|\s)(?:offspring|child|son|daughter|kid|parent|mother|father|partner|husband|wife|sister|brother|twin|cousin|boss"
-    r"|neighbou?r|colleague|namesake|fan|owner|handiwork|work|project|idea|property)$",
+    r"|neighbou?r|colleague|namesake|fan|owner|handiwork|work|project|idea|property|name|hands|care|memory)$",
     re.IGNORECASE,
 )
 """The same, where "of" follows."""

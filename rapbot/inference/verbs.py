@@ -92,7 +92,7 @@ FINITE = (
     _IRREGULAR
     | frozenset(map(third_person, BASE))
     | words(
-        "wages attains retains originates"
+        "wages attains retains originates busks"
         " longs pines wolfs whiles hails spans awaits depicts droops overflows accompanies amazes"
         " accommodates quenches satisfies charms retires votes worships unfolds confronts descends begins hibernates"
         " dines rises cribs farts burps poops crackles charges waters herds peed"
