@@ -190,7 +190,8 @@ def test_the_command_composes_and_teaches_what_comes_next(tmp_path: Path) -> Non
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft's own
 def test_everything_from_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three short rounds: the second starts from the matrices of the first, the third from the mean of both."""
+    """Three short rounds: the second starts from the matrices of the first, the third from the mean of both, and what
+    counts in the end is its mean with the first."""
     from safetensors.torch import load_file
 
     def largest(work: Path) -> float:
@@ -198,7 +199,7 @@ def test_everything_from_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         return max(float(matrix.abs().max()) for name, matrix in found.items() if "lora_B" in name)
 
     monkeypatch.setenv("OMP_WAIT_POLICY", "passive")  # what the command sets there stays with this test
-    last = Round(40, captions=0.1, drills=0.1, written=0.5, rank=6, share=0.6)
+    last = Round(40, captions=0.1, drills=0.1, written=0.5, rank=6, share=0.6, back=2)
     monkeypatch.setattr("training.cli.ROUNDS", (Round(40, rate=1.0, rank=4), Round(40, rank=4, share=0.5), last))
     asked = ["pocket", str(tmp_path), "--held", "20", "--threads", "1"]
     told = CliRunner().invoke(cli, asked)
@@ -212,6 +213,10 @@ def test_everything_from_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     first, mean, second = (largest(tmp_path / name) for name in ("round-1", "round-2-mean", "round-2"))
     assert first < second
     assert mean < second
+    one, three, ended = (tmp_path / name / "adapter" for name in ("round-1", "round-3", "round-3-mean"))
+    average(one, three, tmp_path / "by-hand", 0.6)
+    expected, found = (load_file(at / "adapter_model.safetensors") for at in (tmp_path / "by-hand", ended))
+    assert all(bool((found[name] == matrix).all()) for name, matrix in expected.items())
     assert manifest.metrics == pytest.approx(
         json.loads((tmp_path / "round-3-mean" / "metrics.json").read_text())["with"], abs=1e-3
     )

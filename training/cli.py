@@ -28,7 +28,7 @@ cli = typer.Typer(
     help=(
         "Make the LoRA that rapbot serves: of the text-only model of profile [bold]pocket[/bold] on an ordinary "
         "processor, or of a model that sees (sources, annotate, rap-compose, rap).\n\n"
-        "rapbot-train pocket WORK            everything: compose, train, evaluate, publish (some 7 hours)\n\n"
+        "rapbot-train pocket WORK            everything: compose, train, evaluate, publish (some 9 hours)\n\n"
         "The single steps, in order, each reads what the one before wrote into the folder WORK:\n\n"
         "rapbot-train compose WORK           train.jsonl and held.jsonl: invented cards, questions, captions\n\n"
         "rapbot-train train WORK             adapter/; killed or stopped, the same command goes on\n\n"
@@ -81,7 +81,7 @@ _MOST_OF_ALL = 0.9
 @dataclass(frozen=True, slots=True)
 class Round:
     """Samples, with the shares of their groups; share of the full learning rate, and rank of the LoRA. What goes on
-    is the mean of this round's adapter and the last one's (averaging.py), `share` of it this round's."""
+    is the mean of this round's adapter and that of `back` rounds before (averaging.py), `share` of it this round's."""
 
     samples: int
     captions: float = CAPTION_SHARE
@@ -90,6 +90,7 @@ class Round:
     rate: float = 0.5
     rank: int = 16
     share: float = 1.0
+    back: int = 1
 
 
 ROUNDS = (
@@ -100,6 +101,8 @@ ROUNDS = (
     Round(18_000, captions=0.2),
     Round(15_000, captions=0.12, drills=0.55, rate=0.75, share=0.5),
     Round(33_400, captions=0.1, drills=0.14, written=0.6, rate=0.75, rank=32, share=0.6),
+    Round(12_600, captions=0.1, drills=0.14, written=0.6, rate=0.75, rank=32),
+    Round(28_800, captions=0.06, drills=0.3, written=0.3, rate=0.75, rank=32, share=0.6, back=2),
 )
 """Of the shipped adapter, every round on the last one's adapter."""
 
@@ -246,17 +249,17 @@ def pocket(
     questions: Questions = None,
 ) -> None:
     """Everything from nothing: compose, train, evaluate, publish. What is done is not done again."""
-    before: Path | None = None
+    made: list[Path] = []
     rounds = (Round(samples, rate=1.0),) if samples else ROUNDS
     for number, one in enumerate(rounds):
         folder = work / f"round-{number + 1}"
         if not (folder / "train.jsonl").is_file():
             compose(folder, one.samples, held, seed + number, one.captions, one.drills, one.written)
         if not (folder / "adapter").is_dir():
-            train(folder, passes, threads, before, rate=one.rate, rank=one.rank)
-        if one.share < 1 and before is not None:
-            folder = _averaged(before, folder, one.share)
-        before = folder / "adapter"
+            train(folder, passes, threads, made[-1] if made else None, rate=one.rate, rank=one.rank)
+        if one.share < 1 and made:
+            folder = _averaged(made[-one.back], folder, one.share)
+        made.append(folder / "adapter")
     if not (folder / "metrics.json").is_file():
         evaluate(folder, questions, threads=threads)
     publish(folder, into or work / "published")
