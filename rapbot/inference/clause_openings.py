@@ -47,8 +47,8 @@ _WITH = re.compile(
 )
 """Verbs also before a preposition, unlike "walks and loads with ..."."""
 _ACTS = re.compile(
-    r"(?!(?:always|sometimes|perhaps|besides|towards|afterwards|downwards|upwards|nowadays|yes|plus|this|thats|whats|lets|theres|heres|thus|his|its|hers"
-    r"|ours|yours|theirs|is|was|has|as|unless|times|days|weeks|months|years|hours|minutes|(?:\w+days|weekends|mornings"
+    r"(?!(?:always|sometimes|perhaps|besides|towards|afterwards|downwards|upwards|nowadays|yes|plus|this|thats|whats|lets"
+    r"|theres|heres|thus|his|its|hers|ours|yours|theirs|is|was|has|as|unless|times|days|weeks|months|years|hours|minutes|(?:\w+days|weekends|mornings"
     r"|evenings|nights))\b)[a-z]{2,}[^s\W_]s\s+(?:an?|the|your|our|his|her|its|their|you|him|it|them|every(?:body|one)|nobody)"
     r"\b(?!\s+(?:lot|bit|little|most|best|more|same|few|day|week|month|year)\b)"
 )

@@ -25,7 +25,7 @@ _BREAK = re.compile(
     r"|(?P<so>\s+so\s+(?=(?:no|please|don't|dont|never|keep)\b|[a-z]+\s+(?:the|him|her|it|them)\b))"
     r"|(?P<relative>\s+(?:who|which|that)\s+)"
     r"|(?P<attribute>\s+(?=(?:with|w/|from|in\s+size|made\s+(?:of|by|out)|painted\s+with|called|named|of\s+(?:your|our|his|her))\s"
-    r"|of\s+(?:(?:aunt(?:ie)?|uncle|granny|grand(?:ma|pa|mother|father))\s)?(?-i:[A-Z])\w))",
+    rf"|of\s+(?:{KIN.pattern}\s)?(?-i:[A-Z])\w))",
     re.IGNORECASE,
 )
 _RUN_ON = re.compile(
