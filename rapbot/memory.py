@@ -107,15 +107,18 @@ class Memory:
     def _forget_person(self, accounts: tuple[str, ...], known: Sequence[Concept]) -> None:
         """What is held in memory; a photo of theirs that is looked at right now is not kept (`erasures`)."""
         for account in accounts:
-            self._erased[account] = self._erased.pop(account, 0) + 1
+            self._count_erasure(account)
             self._indexes.drop(account)
             self._visibility.drop(account)
             self._conversations.erase(account)
-        while len(self._erased) > _ERASED:  # far more than can do so while one photo is looked at
-            self._erased.popitem(last=False)
         forget_names()
         for concept in known:  # other people's conversations may have met them in a group
             self._conversations.forget_concept(concept.id)
+
+    def _count_erasure(self, account: str) -> None:
+        self._erased[account] = self._erased.pop(account, 0) + 1
+        while len(self._erased) > _ERASED:  # far more than can do so while one photo is looked at
+            self._erased.popitem(last=False)
 
     def erasures(self, actor: Actor) -> int:
         """How often this person deleted everything: what was begun before the last time is not kept."""
@@ -126,7 +129,7 @@ class Memory:
         self._conversations.hear(what)
         match what:
             case ["person", str(person)]:
-                self._erased[person] = self._erased.get(person, 0) + 1
+                self._count_erasure(person)
                 self._indexes.drop(person)
                 self._visibility.drop(person)
                 forget_names()
