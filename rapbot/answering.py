@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -14,15 +15,26 @@ from rapbot.concepts.visibility import Sight, Visibility
 from rapbot.config import Settings
 from rapbot.conversation import AnswerRecord, ChatContext, Conversations
 from rapbot.errors import ConceptError, Gone, NameUnknown, PhotoError, RapbotError, TextError
+from rapbot.following import asked_again, asks_which_of_them, is_elliptic, meant_before
 from rapbot.i18n import _
 from rapbot.inference.job import Answer, AvatarPicture, Job, Scene, Task, Turn
+from rapbot.inference.kindred import kindred
 from rapbot.inference.offhand import answer_offhand
 from rapbot.inference.queue import JobQueue
 from rapbot.messages import Action, Actor, Chat, ChatKind, Photo, ProgressListener, Reply, Request, Sighting
 from rapbot.phrases import why_sentences, without_brackets
-from rapbot.understanding import has_pronoun, understand, unknown_subject
+from rapbot.understanding import (
+    has_pronoun,
+    introduced,
+    is_remark,
+    points_to_photo,
+    understand,
+    unknown_subject,
+)
 from rapbot.watching import number
 
+_EARLIER = 8
+"""Concepts spoken of before the last answer that a pronoun may still mean."""
 _NEEDS_PHOTO = frozenset({Task.CAPTION, Task.DESCRIBE, Task.RECOGNISE, Task.LOCATE, Task.FIND})
 
 
@@ -193,21 +205,27 @@ class Answering:
             raise TextError(_("Send me a photo, or ask me something."))
         mentions = [m for m in await self._mentions(text, sight) if m.certain]
         mentioned = _meant(text, mentions, sight)
+        if not request.photos and (again := await asyncio.to_thread(_again, text, mentions, context, sight)):
+            text, mentions = again, [m for m in await self._mentions(again, sight) if m.certain]
+            mentioned = mentioned or _meant(text, mentions, sight)
         mentioned += tuple(
             c.concept_id for c in sight.visible.cards if c.name in ask.about and c.concept_id not in mentioned
         )
         wish = understand(text, tuple((m.start, m.end) for m in mentions))
+        spoken_of: tuple[int, ...] = ()
         if not mentioned:
             _refuse_unknown(text, sight)
-            if has_pronoun(text):
-                known = {card.concept_id for card in sight.visible.cards}
-                mentioned = tuple(s for s in context.subjects[:1] if s in known)
+            mentioned, spoken_of = await asyncio.to_thread(
+                _without_name, text, context, sight, seen=bool(request.photos)
+            )
         photo = request.photos[0].data if request.photos else None
         if photo is None and (wish.task in _NEEDS_PHOTO or wish.about_picture):
             photo = context.photo
         task = wish.task
-        if task is Task.LOCATE and photo is None:
-            task = Task.QUESTION  # "where is Lala?" without any photo: perhaps the card knows
+        if request.photos and task is Task.QUESTION and is_remark(text, tuple((m.start, m.end) for m in mentions)):
+            task = Task.CAPTION
+        if photo is None and (task is Task.LOCATE or (task is Task.FIND and not points_to_photo(text))):
+            task = Task.QUESTION  # "where is Lala?", "who ruins the lawn there?": perhaps a card knows
         return self.job(
             request.actor,
             task,
@@ -215,6 +233,7 @@ class Answering:
             photo=photo,
             concepts=sight.visible,
             mentioned=mentioned,
+            spoken_of=spoken_of,
             history=context.turns,
             options=ask.options,
             picture=ask.picture,
@@ -275,9 +294,13 @@ class Answering:
             self._conversations.keep_answer(answer_id, request.actor.id, request.chat, job.photo, scene)
             actions = (Action.WRONG, Action.WHY) if scene.candidates else ()
         text = without_brackets(answer.text, job)
+        if request.photos and job.task is Task.CAPTION and not job.mentioned and (who := introduced(job.text)):
+            text += "\n" + _("If I should know that from now on, send: {command}").format(command=f"/remember {who}")
         sightings = scene.sightings if scene else ()
         seen = tuple(s.concept_id for s in sightings)
-        context.subjects = tuple(dict.fromkeys((*job.mentioned, *answer.named, *seen))) or context.subjects
+        subjects = tuple(dict.fromkeys((*job.mentioned, *answer.named, *seen))) or context.subjects
+        context.earlier = tuple(dict.fromkeys((*context.subjects, *context.earlier)))[:_EARLIER]
+        context.subjects = subjects
         if job.text:
             self._conversations.add_turn(context, Turn(job.text, text))
         return Reply(
@@ -307,6 +330,40 @@ def _meant(text: str, mentions: list[Mention], sight: Sight) -> tuple[int, ...]:
     return tuple(dict.fromkeys(meant))
 
 
+def _again(text: str, mentions: Sequence[Mention], context: ChatContext, sight: Sight) -> str | None:
+    """The last question of the chat, asked of whom `text` names or means ("and the doll?")."""
+    cards = {card.concept_id: card for card in sight.visible.cards}
+    spoken_of = [cards[one].name for one in context.subjects if one in cards]
+    if not context.turns or not spoken_of:
+        return None
+    named = list(dict.fromkeys(text[m.start : m.end] for m in mentions))
+    if phrase := kindred(text, sight.visible.cards):
+        of_kind = [cards[one].name for one in phrase.ids]
+        if mentions:  # "and the Moomin mug?"
+            text = f"{text[: phrase.start]}{' and '.join(named)}{text[phrase.end :]}"
+        elif len(of_kind) == 1:
+            text, named = f"{text[: phrase.start]}{of_kind[0]}{text[phrase.end :]}", of_kind
+    return asked_again(text, named, context.turns[-1].question, spoken_of)
+
+
+def _without_name(
+    text: str, context: ChatContext, sight: Sight, *, seen: bool
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Whom a text without a name certainly means ("she"), and whom it may mean; in a new photo (`seen`) "she" may be
+    somebody else."""
+    cards = {card.concept_id: card for card in sight.visible.cards}
+    spoken_of = [cards[one] for one in context.subjects if one in cards]
+    of_kind = kindred(text, sight.visible.cards) is not None
+    if spoken_of and has_pronoun(text):
+        said = context.turns[-1].answer if context.turns else ""
+        quoted = [one.concept_id for one in find_mentions(said, sight.names) if one.certain]  # "lent to Fee"
+        meant = meant_before(text, spoken_of, [cards[one] for one in (*quoted, *context.earlier) if one in cards])
+        return ((), meant) if seen or of_kind or asks_which_of_them(text) else (meant, ())
+    if of_kind:
+        return (), ()
+    return (), tuple(card.concept_id for card in spoken_of[:1]) if is_elliptic(text) and not seen else ()
+
+
 def _group(request: Request) -> str:
     return request.chat.id if request.chat.kind is ChatKind.GROUP else ""
 
@@ -318,5 +375,6 @@ def _still_visible(record: AnswerRecord, sight: Sight) -> tuple[Sighting, ...]:
 
 def _refuse_unknown(text: str, sight: Sight) -> None:
     name = unknown_subject(text)
-    if name is not None:
-        raise NameUnknown(name, nearest_names(name, [known for _id, known in sight.names]))
+    if name is None or kindred(text, sight.visible.cards) or any(name in card.info for card in sight.visible.cards):
+        return
+    raise NameUnknown(name, nearest_names(name, [known for _id, known in sight.names]))

@@ -21,10 +21,11 @@ _CONTEXTS = 5000
 
 @dataclass(slots=True)
 class ChatContext:
-    """What one chat is about. `subjects` are the concepts spoken of last, the last one first."""
+    """What one chat is about. `subjects`: the concepts spoken of last, the last one first; `earlier`: those before."""
 
     photo: bytes | None = None
     subjects: tuple[int, ...] = ()
+    earlier: tuple[int, ...] = ()
     turns: tuple[Turn, ...] = ()
     draft: Draft | None = None
     touched: float = field(default_factory=time.monotonic)

@@ -8,11 +8,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from rapbot.inference.asking import asks
 from rapbot.inference.job import Task
 
 _PICTURE = r"(?:photo|picture|image|pic|snapshot|shot)"
 _HERE = (
     rf"(?:(?:in|on)\s+(?:this|that|the|my|it)(?:\s+(?:last\s+)?{_PICTURE})?|here|there|visible|shown|depicted|around)"
+)
+_HERE_AT_ALL = (
+    rf"(?:(?:in|on)\s+(?:this|that|it|(?:the|my)(?:\s+last)?\s+{_PICTURE})\b|here|there|visible|shown|depicted|around)"
 )
 _NAMES = r"§(?:\s*(?:and|or|,|&)\s*§)*"
 _END = r"\s*[?.!]*$"
@@ -28,7 +32,7 @@ _DESCRIBE = re.compile(
 )
 _FIND = re.compile(
     r"^(?:so\s+)?(?:and\s+)?who(?:'s|’s|se|s| is| are| do| can|m)?\b.*"
-    rf"(?:{_HERE}|this|that|these|those|see|recogni[sz]e)"
+    rf"(?:{_HERE_AT_ALL}|this|that|these|those|see|recogni[sz]e)"
     r"|^(?:what|which)(?:'s|’s| is| are| things| concepts| of my).*(?:\bhere|do you (?:know|recogni[sz]e))"
     r"|^(?:do|can) you (?:recogni[sz]e|know|see) (?:any|some|who|what|him|her|this|that|it|them)"
     r"|^(?:who|what|anyone|anybody|anything)(?:'s|’s| is)? (?:here|there|in it|this|that)\b",
@@ -54,10 +58,28 @@ _ABOUT_PICTURE = re.compile(
     rf"|next to|left|right|background|foreground|colou?rs? (?:is|are|of))\b",
     re.I,
 )
+_REMARK = re.compile(
+    r"(?:look|hey|hi|hello|wow|oh|this|that|that['’]s|here|here['’]s|meet|say\s+(?:hi|hello)|it['’]s|my|our|the|an?|we|i|me|us|just"
+    r"|today|yesterday|at|in|on|from|with|so|such|good|happy|lovely|beautiful|cute|best|another|new|first|last|finally|again"
+    r"|check)\b(?!.*\bof\s+(?:the|this|that)\b)",
+    re.IGNORECASE | re.DOTALL,
+)
+_INTRODUCES = re.compile(
+    r"(?:(?:look|hey|hi|hello|so|and|now)[,!.\s]+)*(?:this|that|here|it)(?:\s+is|['’]?s)\s+"
+    r"(?P<who>(?:my|our)\s+\w.*|(?-i:[A-Z])[\w'’-]*(?:\s+(?-i:[A-Z])[\w'’-]*)?(?:\s*[,.:–-].*)?)$"
+    r"|(?:please\s+)?(?:meet|say\s+(?:hi|hello)\s+to|remember)\s+(?P<whom>\w.*)$",
+    re.IGNORECASE | re.DOTALL,
+)
+_POINTS = re.compile(
+    rf"^(?:so\s+|and\s+)*(?:who|what|which|do|can|any\w+)(?:['’]s)?\b(?:\s+\w+){{0,2}}?\s+(?:this|that|these|those|here|there|it)\W*$"
+    rf"|\b{_PICTURE}\b|\byou\s+(?:see|recogni[sz]e)\b",
+    re.IGNORECASE,
+)
 _PRONOUN = re.compile(r"\b(?:he|she|they|him|her|them|his|hers|their|theirs|its|it)\b", re.I)
 _UNKNOWN_SUBJECT = re.compile(
     rf"^(?i:is|are|where(?:'s|’s| is| are))\s+<?(?P<name>[^\W\d_][\w-]*(?:\s[A-Z][\w-]*)*)>?\s+(?:{_HERE})\s*\??$"
-    r"|^(?i:where)(?:'s|’s| is)\s+<?(?P<name2>[A-Z][\w-]*)>?\s*\?*$"
+    r"|^(?i:where(?:'s|’s| is)|who(?:'s|’s| is)|tell me(?: more)? about)"
+    r"\s+<?(?P<name2>[A-Z][\w-]*(?:\s[A-Z][\w-]*)*)>?\s*\?*$"
 )
 _ORDINARY_SUBJECTS = frozenset(
     "it he she they there this that these those everything anyone anybody someone somebody something anything "
@@ -92,6 +114,24 @@ def understand(text: str, spans: tuple[tuple[int, int], ...]) -> Wish:
     if not text.strip():
         return Wish(Task.CAPTION, about_picture=True)
     return Wish(Task.QUESTION, about_picture=bool(_ABOUT_PICTURE.search(masked)))
+
+
+def is_remark(text: str, spans: tuple[tuple[int, int], ...]) -> bool:
+    """Whether a text beside a photo asks for nothing: "look!", "my breakfast", "Lala at the beach"."""
+    said = text.strip()
+    named = any(start <= text.index(said[0]) + 1 for start, _ in spans) if said else False
+    return bool(said) and not asks(said) and (named or _REMARK.match(said) is not None)
+
+
+def introduced(text: str) -> str:
+    """What /remember may be given of "this is my dog Lala, she loves cheese"; "" where nobody is introduced."""
+    found = _INTRODUCES.match(text.strip())
+    return " ".join((found["who"] or found["whom"]).split()) if found and not asks(text) else ""
+
+
+def points_to_photo(text: str) -> bool:
+    """Whether "who is this?" is meant, not "who ruins the lawn there?"."""
+    return _POINTS.search(text) is not None
 
 
 def has_pronoun(text: str) -> bool:

@@ -43,7 +43,7 @@ class _Hit:
     tier: float
 
 
-_EXACT, _PLURAL, _BARE, _TYPO = 0.0, 1.0, 2.0, 3.0
+_EXACT, _PLURAL, _BARE, _PART, _TYPO = 0.0, 1.0, 2.0, 2.5, 3.0
 _SPACE_INSIDE = re.compile(r"[\s_\-‐‑–\ufe0e\ufe0f\u200d]{0,3}")
 _ANYTHING_INSIDE = re.compile(r"[^\w]{0,3}")
 _ADDRESS = re.compile(r"https?://\S+|\b[\w.+-]+@[\w-]+\.\w+")
@@ -106,6 +106,7 @@ class _Matcher:
     def __init__(self, names: Sequence[tuple[int, str]]) -> None:
         self._exact: dict[tuple[str, ...], _Name] = {}
         self._bare: dict[tuple[str, ...], _Name] = {}
+        self._parts: defaultdict[str, list[_Name]] = defaultdict(list)
         self._similar: defaultdict[tuple[int, str], list[_Name]] = defaultdict(list)
         for concept_id, name in names:
             pieces = tuple(piece.text for piece in cut(name))
@@ -116,9 +117,11 @@ class _Matcher:
             self._exact.setdefault(pieces, known)
             self._bare.setdefault(tuple(map(bare, pieces)), known)
             self._similar[len(pieces), bare(pieces[0])[:1]].append(known)
-            if len(pieces) > 1:  # "backpackdog"
+            if len(pieces) > 1:  # "Peggy" of "Aunt Peggy", "backpackdog"
+                for piece in set(map(bare, pieces)):
+                    self._parts[piece].append(known)
                 self._bare.setdefault((bare("".join(pieces)),), known)
-        self._lengths = sorted({len(pieces) for pieces in (*self._exact, *self._bare)}, reverse=True)
+        self._lengths = sorted({len(pieces) for pieces in (*self._exact, *self._bare)} | {1}, reverse=True)
 
     def find(self, text: str) -> list[Mention]:
         masked = _ADDRESS.sub(lambda found: " " * len(found[0]), text)
@@ -159,6 +162,10 @@ class _Matcher:
                 return
         if name := self._bare.get(stripped):
             yield name, _BARE
+            return
+        parts = self._parts.get(stripped[0], []) if len(stripped) == 1 else []
+        if len(parts) == 1 and len(stripped[0]) > 2 and not _ordinary(folded[0], plural=True):
+            yield parts[0], _PART
             return
         if len(stripped) == 1 and (len(stripped[0]) < 4 or is_common(folded[0])):
             return

@@ -47,6 +47,11 @@ def is_yes_no(question: str) -> bool:
     return frame is None or bool(_WHETHER.match(text[frame.end() :].removeprefix(" me").lstrip()))
 
 
+def asks(text: str) -> bool:
+    """Whether it begins as questions do, behind what people put before them, or ends as they do."""
+    return "?" in text or _begins(without_lead(text))
+
+
 def without_lead(question: str) -> str:
     """The question itself: "Hey, so can she swim?" -> "can she swim?"."""
     text = " ".join(question.split())

@@ -55,6 +55,8 @@ class Job:
     concepts: VisibleConcepts = field(default_factory=VisibleConcepts)
     mentioned: tuple[int, ...] = ()
     """Concepts named in the text (or meant by it: "what is she eating?"), first named first."""
+    spoken_of: tuple[int, ...] = ()
+    """Whom a pronoun of the text may mean, where nobody is named and the photo shows nobody."""
     history: tuple[Turn, ...] = ()
     box: Box | None = None
     """ENCODE: the part of the photo that shows the concept; None lets the worker choose."""

@@ -52,8 +52,8 @@ _SAME = {
     "can": "beer soda tin drink",
     "bicycle": "bike",
     "refrigerator": "fridge",
-    "grandmother": "grandma granny gran nana nan",
-    "grandfather": "grandpa granddad grandad",
+    "grandmother": "grandma granny gran nana nan oma nonna",
+    "grandfather": "grandpa granddad grandad opa nonno",
     "mother": "mum mom mama mommy mummy",
     "father": "dad papa daddy",
     "aunt": "auntie aunty",
@@ -65,6 +65,65 @@ for _word, _others in _SAME.items():
     for _one in [_word, *_others.split()]:
         _ALIKE.setdefault(_one, set()).update({_word, *_others.split()} - {_one})
 
+_SORTS = {
+    "dog": "akita greyhound lurcher whippet galgo westie yorkie jack_russell saint_bernard newfoundland rottweiler"
+    " doberman weimaraner vizsla basset bloodhound pekingese maltese havanese cockapoo labradoodle goldendoodle mutt"
+    " mongrel pinscher springer airedale papillon heeler cattle_dog sheepdog wolfhound deerhound ridgeback chow_chow",
+    "cat": "tomcat tom ragdoll sphynx maine_coon british_shorthair bengal angora birman burmese calico tortoiseshell"
+    " shorthair longhair moggy",
+    "fish": "goldfish betta guppy tetra koi carp pleco molly angelfish clownfish catfish trout cichlid",
+    "bird": "budgie parrot parakeet canary cockatiel cockatoo macaw finch lovebird hen rooster chicken duck goose"
+    " pigeon owl swan peacock crow sparrow african_grey turkey",
+    "parrot": "macaw cockatoo african_grey budgie parakeet cockatiel lovebird",
+    "chicken": "hen rooster cockerel pullet",
+    "horse": "pony mare gelding stallion foal shetland andalusian arabian haflinger icelandic friesian hanoverian cob",
+    "rabbit": "bunny hare lop",
+    "snake": "python boa corn_snake",
+    "lizard": "gecko bearded_dragon iguana chameleon",
+    "animal": "rat gerbil ferret chinchilla degu rodent bee mule donkey calf lamb ram bull stick_insect toad newt"
+    " alpaca tortoise deer boar guinea_pig hedgehog mouse parakeet",
+    "child": "son daughter baby toddler kid boy girl",
+    "grandchild": "grandson granddaughter",
+    "parent": "mother father mum mom dad",
+    "grandparent": "grandmother grandfather grandma grandpa granny granddad oma opa",
+    "sibling": "brother sister stepbrother stepsister half-brother half-sister twin",
+    "brother": "stepbrother half-brother",
+    "sister": "stepsister half-sister",
+    "relative": "cousin aunt uncle niece nephew grandmother grandfather",
+    "plant": "orchid cactus fern rose monstera succulent ivy palm bonsai aloe basil tomato ficus begonia lily fuchsia",
+    "car": "van suv hatchback convertible beetle jeep estate",
+    "guitar": "ukulele bass electric_guitar",
+    "shoe": "sneaker boot sandal slipper",
+}
+"""What else people call by the first word, beside _SAME."""
+_OTHER_WORDS = frozenset(
+    "puppy pup hound kitten kitty sofa plushie teddy bear toy stuffed smartphone cellphone telephone laptop sneaker"
+    " sneakers trainer tv screen monitor mug glasses shades bike fridge grandma granny gran nana nan oma nonna grandpa"
+    " granddad grandad opa nonno mum mom mama mommy mummy dad papa daddy auntie aunty bro sis people human".split()
+)
+"""Of _SAME what is another word for the first, not one sort of it."""
+
+
+def is_kind(word: str) -> bool:
+    """Whether a word names some kind of thing that is listed here."""
+    spelled = word.replace(" ", "_")
+    return word in _KINDS or spelled in {*_WIDER, *_SAME, *_SORTS} or bool(more_general(word))
+
+
+def more_general(word: str) -> frozenset[str]:
+    """What people also call it: "corgi" -> "dog", "hen" -> "chicken", "bird"."""
+    tables = (_SAME, _SORTS)
+    last = word.replace("_", " ").split()[-1:] or [""]
+    forms = {word.replace(" ", "_"), word, last[0]}
+    return frozenset(general for table in tables for general, sorts in table.items() if forms & set(sorts.split()))
+
+
+def same(word: str, other: str) -> bool:
+    """Whether both are words for one thing: "puppy", "dog"; not "poodle", "corgi"."""
+    both = {word, other} <= _OTHER_WORDS and other in _ALIKE.get(word, ())
+    pairs = ((word, other), (other, word))
+    return both or any(two in _SAME.get(one, "").split() and two in _OTHER_WORDS for one, two in pairs)
+
 
 def wider(word: str) -> str | None:
     """The next wider everyday word, or None: "dog" -> "animal"."""
@@ -73,7 +132,8 @@ def wider(word: str) -> str | None:
 
 def is_animal(word: str) -> bool:
     last = word.casefold().split()[-1:] or [""]
-    return "animal" in {_KINDS.get(word.casefold()), _KINDS.get(last[0])} or "dog" in _ALIKE.get(last[0], ())
+    general = more_general(word.casefold())
+    return "animal" in {_KINDS.get(one) for one in (word.casefold(), last[0], *general)} | general
 
 
 def is_person(word: str) -> bool:

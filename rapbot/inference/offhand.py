@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from rapbot.inference.job import Answer, Job, Task
+from rapbot.inference.questions import told_by
 from rapbot.inference.reading import Verdict, most_telling, read_all
-from rapbot.inference.writing import defused, told_by, with_names
+from rapbot.inference.writing import defused, with_names
 
 
 def answer_offhand(job: Job) -> Answer | None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from PIL import Image
 
 from rapbot.inference.job import Card, Job, Scene, Task
+from rapbot.inference.kindred import kindred
 from rapbot.inference.seams import IMAGE, Prompt
 from rapbot.inference.statements import statements
 from rapbot.inference.surroundings import other_things
@@ -98,13 +99,17 @@ _CHOICE = (
 
 
 def select_cards(job: Job, scene: Scene | None, k: int) -> tuple[Card, ...]:
-    """The concepts that go into the prompt: named in the text first, then sightings by distance, at most `k`.
+    """The concepts that go into the prompt: named in the text first (or meant: "my dog"), then sightings by distance,
+    at most `k`; where there are none, whom the chat spoke of last.
 
     The reference implementation does not cap the named ones, so a long list of names overflows its context.
     """
     by_id = {card.concept_id: card for card in job.concepts.cards}
     nearest = sorted(scene.sightings, key=lambda sighting: sighting.distance) if scene else []
-    wanted = dict.fromkeys([*job.mentioned, *(sighting.concept_id for sighting in nearest)])
+    seen = [sighting.concept_id for sighting in nearest]
+    phrase = kindred(job.text, job.concepts.cards) if job.task is Task.QUESTION and not job.mentioned else None
+    kin = [one for one in seen if one in phrase.ids] or phrase.ids if phrase else ()
+    wanted = dict.fromkeys([*job.mentioned, *kin, *seen] or job.spoken_of)
     return tuple(by_id[number] for number in wanted if number in by_id)[:k]
 
 

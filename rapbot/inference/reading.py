@@ -74,6 +74,7 @@ _REFUSAL = re.compile(
     re.IGNORECASE,
 )
 """Words after which Yes to a question without any of them would be false, or dangerous."""
+_SEXES = (words("male boy man he tom tomcat stallion gelding"), words("female girl woman she lady mare"))
 _ALLERGIC = re.compile(r"\b(?:allerg\w+|intolerant)\b", re.IGNORECASE)
 _MAY = re.compile(
     r"(?:(?:can|may|could|should)\b|(?:is|are)\b.*\ballowed\b|is it (?:ok|okay|all right|safe)\b)", re.IGNORECASE
@@ -119,7 +120,7 @@ def read(question: str, card: Card) -> Reading:
     if not scored:
         return Reading(card, Verdict.UNKNOWN, "", 0.0)
     score, _, statement = max(scored)
-    if is_yes_no(question) and (other := _other_kind(question, wanted, card)):
+    if is_yes_no(question) and (other := _other_kind(question, wanted, card) or _other_sex(question, told)):
         return Reading(card, Verdict.NO, other, 1.0)
     if score < 1.0:
         return Reading(card, Verdict.UNKNOWN, statement, score)
@@ -216,6 +217,19 @@ def _other_kind(question: str, wanted: set[str], card: Card) -> str:
     if stem(asked.group(1)) in told or wanted & told:
         return ""
     return kind_statement(card) or f"{mark(card.name)} is {with_article(card.category)}."
+
+
+def _other_sex(question: str, told: Sequence[str]) -> str:
+    """The statement that says so, for "is Lala a boy?" of a girl."""
+    asked = re.search(r"\b(?:is|are)\b.*\b(?:an?|really|still)?\s*(\w+)\W*$", question.casefold())
+    of = next((sex for sex in _SEXES if asked and asked[1] in sex), None)
+    if of is None:
+        return ""
+    other = _SEXES[1 - _SEXES.index(of)]
+    said = [(statement, set(re.findall(r"[a-z]+", _without_names(statement).casefold()))) for statement in told]
+    if any(spoken & of for _, spoken in said):
+        return ""
+    return next((statement for statement, spoken in said if spoken & other), "")
 
 
 def _without_names(statement: str) -> str:

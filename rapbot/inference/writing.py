@@ -11,13 +11,12 @@ import re
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
 
-from rapbot.inference.asking import is_yes_no
 from rapbot.inference.boxes import AGREE, agreement
 from rapbot.inference.captions import UNSEEN, compose_caption, compose_description
-from rapbot.inference.choosing import likeliest_statement, option_scores
-from rapbot.inference.clause_choice import read_by_model
+from rapbot.inference.choosing import option_scores
+from rapbot.inference.drafts import Plan
+from rapbot.inference.drafts import Written as Written
 from rapbot.inference.guard import (
-    answer_or_none,
     caption_or_none,
     clean,
     mark_names,
@@ -26,14 +25,13 @@ from rapbot.inference.guard import (
     without_false_names,
 )
 from rapbot.inference.job import Card, Job, Scene, Task
-from rapbot.inference.looking import answer_from_scene, look_for, two_places
+from rapbot.inference.looking import look_for, two_places
 from rapbot.inference.prompt import POCKET_LORA, Pictures, build_prompt, select_cards
-from rapbot.inference.reading import FAVOURITE, Reading, Verdict, most_telling, read
+from rapbot.inference.questions import answer_question, silent, told_by
+from rapbot.inference.reading import Verdict, read
 from rapbot.inference.seams import Generator, Prompt
 from rapbot.inference.surroundings import other_things
-from rapbot.inference.topics import is_unmistakable
-from rapbot.inference.wording import listed, mark, place, sentence
-from rapbot.messages import Box
+from rapbot.inference.wording import mark, place
 
 _UNFINISHED = re.compile(r"<[^<>]*$")
 """A name of which only the beginning is written."""
@@ -53,30 +51,6 @@ class Material:
     pictures: Pictures = field(default_factory=Pictures)
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """The text of an answer with names as <Name>, the concepts it names, and the scores of a multiple choice."""
-
-    text: str
-    named: tuple[int, ...] = ()
-    option_scores: tuple[float, ...] = ()
-    boxes: tuple[tuple[int, Box], ...] = ()
-    """Where a model that sees says a concept is, and the keys found it elsewhere or nowhere."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """A text that is right already, and how the model may say it better: its draft goes through `finish`.
-
-    `partial` makes a draft that is still being written fit to be shown.
-    """
-
-    composed: str
-    prompt: Prompt
-    finish: Callable[[str], str | Written]
-    partial: Callable[[str], str] | None = None
-
-
 def write_answers(generator: Generator, work: Sequence[Material], listener: JobListener | None = None) -> list[Written]:
     """One text per job, in order; drafts of all jobs are generated together.
 
@@ -85,7 +59,7 @@ def write_answers(generator: Generator, work: Sequence[Material], listener: JobL
     work = [replace(material, job=defused(material.job, material.scene)) for material in work]
     writer = _Writer(generator)
     planned = [writer.plan(material) for material in work]
-    plans = [(number, plan) for number, plan in enumerate(planned) if isinstance(plan, _Plan)]
+    plans = [(number, plan) for number, plan in enumerate(planned) if isinstance(plan, Plan)]
     texts: dict[int, str] = {}
     if plans and writer.drafts:
 
@@ -98,7 +72,7 @@ def write_answers(generator: Generator, work: Sequence[Material], listener: JobL
         texts = {number: draft for (number, _), draft in zip(plans, drafts, strict=True)}
     written = []
     for number, (material, plan) in enumerate(zip(work, planned, strict=True)):
-        if isinstance(plan, _Plan):
+        if isinstance(plan, Plan):
             said = plan.finish(texts[number]) if number in texts else plan.composed
             plan = with_names(said, material.job) if isinstance(said, str) else said
         written.append(plan)
@@ -153,7 +127,7 @@ class _Writer:
     def _prompt(self, material: Material, cards: Sequence[Card], scene: Scene | None) -> Prompt:
         return build_prompt(self.generator.layout, material.job, scene, cards, material.pictures)
 
-    def plan(self, material: Material) -> Written | _Plan:
+    def plan(self, material: Material) -> Written | Plan:
         """The finished answer where no model is needed, else what to ask it."""
         job, scene = material.job, material.scene
         if job.options:
@@ -165,7 +139,7 @@ class _Writer:
         planned = self._answer(material) if job.task is Task.QUESTION else self._caption(material)
         return with_names(planned, job) if isinstance(planned, str) else planned
 
-    def _caption(self, material: Material) -> _Plan:
+    def _caption(self, material: Material) -> Plan:
         job, scene = material.job, material.scene
         cards = {card.concept_id: card for card in job.concepts.cards}
         sightings = scene.sightings if scene else ()
@@ -190,9 +164,9 @@ class _Writer:
             return without_false_names(mark_names(clean(draft), present), absent)
 
         prompt = self._prompt(material, select_cards(job, scene, self.generator.concepts_in_prompt), scene)
-        return _Plan(whole(composed), prompt, finish, partial)
+        return Plan(whole(composed), prompt, finish, partial)
 
-    def _located(self, material: Material) -> Written | _Plan:
+    def _located(self, material: Material) -> Written | Plan:
         """Where one concept is: the model that sees is asked as well, in one short answer.
 
         Where it points to what the keys recognised, the detector's box stays: it was fitted to the pixels, the model
@@ -216,29 +190,16 @@ class _Writer:
                 text = f"I did not recognise {mark(card.name)} for sure, but that may be {place(boxes[0])}."
             return Written(text, (card.concept_id,), boxes=((card.concept_id, boxes[0]),))
 
-        return _Plan(composed.text, self._prompt(material, [card], scene), finish)
+        return Plan(composed.text, self._prompt(material, [card], scene), finish)
 
-    def _answer(self, material: Material) -> _Plan | str:
+    def _answer(self, material: Material) -> Plan | str:
         job, scene = material.job, material.scene
-        cards = {card.concept_id: card for card in job.concepts.cards}
         chosen = select_cards(job, scene, self.generator.concepts_in_prompt)
         if self.generator.sees and (chosen or scene is not None):
             return self._answer_by_sight(material, chosen)
-        named = [card for card in chosen if card.concept_id in job.mentioned]
-        if scene is not None and (seen := answer_from_scene(job, scene, named)):
-            return seen
-        asked = named or list(chosen)
-        if not asked:
-            return _among_all(job, scene, list(cards.values()))
-        readings = [self._read(job.text, card) for card in asked]
-        told = [reading for reading in readings if reading.verdict is not Verdict.UNKNOWN]
-        if len(told) == 1 and (len(readings) == 1 or not named):
-            return self._phrased(job, told[0])
-        if not told and scene is not None:
-            return f"I can't tell that from the photo, and {_silent(asked)}."
-        return " ".join(told_by(reading) for reading in (readings if named else told or readings[:1]))
+        return answer_question(self.generator, job, scene, chosen)
 
-    def _answer_by_sight(self, material: Material, chosen: Sequence[Card]) -> _Plan:
+    def _answer_by_sight(self, material: Material, chosen: Sequence[Card]) -> Plan:
         """A model that sees answers in its own words; an empty answer falls back on what the cards say."""
         job, scene = material.job, material.scene
 
@@ -247,31 +208,8 @@ class _Writer:
 
         readings = [read(job.text, card) for card in chosen]
         told = " ".join(told_by(reading) for reading in readings if reading.verdict is not Verdict.UNKNOWN)
-        composed = told or (f"I can't tell that, and {_silent(chosen)}." if chosen else "I can't tell that.")
-        return _Plan(composed, self._prompt(material, chosen, scene), lambda draft: shown(draft) or composed, shown)
-
-    def _read(self, question: str, card: Card) -> Reading:
-        """What the card says, by its words, else by what the model would ask about it."""
-        reading = read(question, card)
-        if self.generator.layout == POCKET_LORA:
-            return read_by_model(self.generator, question, card, reading)
-        settled = is_yes_no(question) or is_unmistakable(question) or reading.score <= FAVOURITE
-        if reading.verdict is Verdict.UNKNOWN and not settled:
-            statement = likeliest_statement(self.generator, question, card)
-            if statement is not None:
-                return Reading(card, Verdict.TOLD, statement, 1.0)
-        return reading
-
-    def _phrased(self, job: Job, reading: Reading) -> _Plan | str:
-        """One statement is the answer: the model may say it shorter."""
-        if reading.verdict is not Verdict.TOLD or is_yes_no(job.text):
-            return told_by(reading)
-        card, statement = reading.card, reading.statement
-        return _Plan(
-            statement,
-            build_prompt(self.generator.layout, job, None, [card]),
-            lambda draft: answer_or_none(draft, card, statement, job.text) or statement,
-        )
+        composed = told or (f"I can't tell that, and {silent(chosen)}." if chosen else "I can't tell that.")
+        return Plan(composed, self._prompt(material, chosen, scene), lambda draft: shown(draft) or composed, shown)
 
     def _choice(self, material: Material) -> Written:
         """A multiple choice: the text is the best option."""
@@ -289,25 +227,3 @@ def _seen_by_model(draft: str, present: Sequence[Card], absent: Sequence[Card]) 
     """A caption by a model that sees: its words are believed, its names are not."""
     text = without_false_names(mark_names(clean(draft), present), absent)
     return text if text and all(mark(card.name) in text for card in present) else None
-
-
-def _among_all(job: Job, scene: Scene | None, cards: Sequence[Card]) -> str:
-    """ "Who is afraid of thunder?": whoever's card tells it."""
-    if told := most_telling(job.text, cards):
-        return " ".join(reading.statement for reading in told)
-    if scene is not None:
-        return "I can't tell that from this photo."
-    return "None of your cards says that." if cards else "I don't know that yet: you have not taught me anything."
-
-
-def told_by(reading: Reading) -> str:
-    """What a card says, as a sentence."""
-    if reading.verdict is Verdict.UNKNOWN:
-        return sentence(_silent([reading.card]))
-    start = {Verdict.YES: "Yes, ", Verdict.NO: "No, "}.get(reading.verdict, "")
-    return start + reading.statement
-
-
-def _silent(cards: Sequence[Card]) -> str:
-    names = listed([mark(card.name) for card in cards])
-    return f"the card of {names} does not say" if len(cards) == 1 else f"the cards of {names} do not say"

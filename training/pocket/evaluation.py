@@ -15,8 +15,9 @@ from rapbot.inference.clause_choice import read_by_model
 from rapbot.inference.generators import TextGenerator
 from rapbot.inference.job import Card, Job, Task, VisibleConcepts
 from rapbot.inference.prompt import POCKET_LORA
+from rapbot.inference.questions import told_by
 from rapbot.inference.reading import Reading, Verdict
-from rapbot.inference.writing import Material, told_by, write_answers
+from rapbot.inference.writing import Material, write_answers
 from training.pocket.measures import Names, is_exact, is_silent
 from training.pocket.samples import CAPTION, CHAT, CHOICE, QUESTION, UNKNOWN, Sample
 

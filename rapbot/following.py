@@ -1,0 +1,104 @@
+"""What a message leaves out because the chat said it before: "and Rex?", "what about her?", "since when?"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence, Set
+
+from rapbot.inference.job import Card
+from rapbot.inference.kindred import is_human
+from rapbot.inference.kinds import is_animal
+from rapbot.inference.subjects import own_pronouns
+from rapbot.inference.vocabulary import words
+
+_AND = re.compile(
+    r"^(?:(?:and|so|ok|okay|then|but|also)[,\s]+)*(?:(?:what|how)(?:\s+about|['’]?s\s+with|\s+is\s+with)|same\s+(?:for|with)|and|also|now)"
+    r"\s+(?:for\s+|with\s+|about\s+)?(?P<who>\S.*?)(?:\s+(?:then|too|as\s+well))?[\s?!.]*$",
+    re.IGNORECASE,
+)
+"""Asks again, of somebody else."""
+_DOES = re.compile(
+    r"^(?:(?:and|so|but)[,\s]+)*(?:does|do|is|are|can|has|have|did|was|will)\s+(?P<who>\S.*?)(?:\s+(?:too|also|as\s+well))?[\s?!.]*$",
+    re.IGNORECASE,
+)
+"""The same after a question for Yes or No: "does Rex?"."""
+_SHORT = re.compile(
+    r"^(?:(?:and|so|but|ok|oh|then)[,\s]+)*(?:(?:starting\s+|only\s+)?(?:in|on|at|from|to|since|until|by|for|with|of|after)\s+)?"
+    r"(?:how(?:\s+(?:old|big|long|much|many|often|tall|heavy|come|so|expensive|then|exactly|far|\w+\s\w+))?"
+    r"|(?:what|which)(?:\s+(?:kind|sort|type|time|colou?r|day)\s+of)?(?:\s+(?!is\b|are\b|do\b|does\b|did\b)\w+)?"
+    r"|wh(?:y|en|ere|o|om|ose)(?:\s+(?:not|from|to|by|with|else|exactly|then|only\s+\w+|is\s+(?:that|this)))?"
+    r"|really|anything\s+else|what\s+else"
+    r"|(?:what\s+)?(?:age|birthday|colou?r|size|breed|price|name|address|phone|number|job))(?:\s+(?:though|then|exactly|of))?[\s?!.]*$",
+    re.IGNORECASE,
+)
+"""A question without anybody it is about."""
+_MANY = re.compile(r"\b(?:they|them|their|theirs|both|these|those)\b", re.IGNORECASE)
+_WHICH_OF = re.compile(r"\b(?:which|who|any|one|all|none|both|either|two)\s+of\s+(?:them|these|those)\b", re.IGNORECASE)
+_PRONOUN = re.compile(r"(?<![\w'’])(?:he|him|his|she|her|hers|it|its)(?![\w])", re.IGNORECASE)
+_SHE = words(
+    "woman girl lady mother mum mom mama sister daughter aunt auntie grandma grandmother granny gran nana nan oma niece"
+    " wife girlfriend stepmother stepsister granddaughter godmother bride queen princess hen mare cow ewe nun female"
+    " mrs ms miss frau madame"
+)
+_HE = words(
+    "man boy guy father dad papa brother son uncle grandpa grandfather granddad grandad opa nephew husband boyfriend"
+    " stepfather stepbrother grandson godfather groom king prince rooster stallion gelding bull ram monk male tom"
+    " tomcat mr herr sir"
+)
+_MOST_MEANT = 6
+
+
+def asked_again(text: str, named: Sequence[str], before: str, spoken_of: Sequence[str]) -> str | None:
+    """The question before, asked of whom `text` names: "and Rex?" after "what does Lala eat?" is "what does Rex eat?".
+
+    `named`: what `text` calls them; `before`: the question before; `spoken_of`: whom that was about. None where the
+    text says more than a name, or the question before was about nobody.
+    """
+    found = _AND.match(text.strip()) or _DOES.match(text.strip())
+    if found is None or not named or not before or not spoken_of:
+        return None
+    rest = found["who"]
+    for name in named:
+        rest = re.sub(rf"<?{re.escape(name)}>?(?:['’]s)?", "", rest, flags=re.IGNORECASE)
+    if re.sub(r"\b(?:and|or|my|our|the)\b|\W", "", rest, flags=re.IGNORECASE):
+        return None
+    again, whom = before, " and ".join(named)
+    for name in spoken_of:
+        again = re.sub(rf"<?(?<!\w){re.escape(name)}(?!\w)>?", whom, again, count=1, flags=re.IGNORECASE)
+    return again
+
+
+def is_elliptic(text: str) -> bool:
+    """Whether a text asks about whom the chat speaks of, without a word for them: "since when?", "in which city?"."""
+    return _SHORT.match(text.strip()) is not None
+
+
+def asks_which_of_them(text: str) -> bool:
+    """ "Which of them sleeps outside?": the answer is one of those who were spoken of."""
+    return _WHICH_OF.search(text) is not None
+
+
+def meant_before(text: str, spoken_of: Sequence[Card], others: Sequence[Card] = ()) -> tuple[int, ...]:
+    """Whom a pronoun means: "they" all that were spoken of, "which of them" too if they are several; "she" whoever of
+    them it fits, the last one first, else somebody of `others`."""
+    if _WHICH_OF.search(text) and len(spoken_of) < 2:
+        return ()
+    if _MANY.search(text):
+        return tuple(card.concept_id for card in spoken_of[:_MOST_MEANT])
+    said = {word.casefold() for word in _PRONOUN.findall(text)}
+    fitting = [card for card in (*spoken_of, *others) if _fits(said, card)] or list(spoken_of)
+    return tuple(card.concept_id for card in fitting[:1])
+
+
+def _fits(said: Set[str], card: Card) -> bool:
+    """Whether these pronouns may mean what is on the card: "she" somebody, but no man; "it" nobody's sister."""
+    own = own_pronouns(card)
+    last = (card.category.casefold().split("-")[-1].split() or [""])[-1]
+    if said & {"it", "its"}:
+        return not is_human(card)
+    if not (is_human(card) or is_animal(card.category)) and {"he", "she"} <= own:
+        return False
+    told = {last, *re.findall(r"[^\W\d_]+", f"{card.name} {re.split('[.;!?]', card.info, maxsplit=1)[0]}".casefold())}
+    female, male = bool(told & _SHE) or "he" not in own, bool(told & _HE) or "she" not in own
+    wrong = male if said & {"she", "her", "hers"} else female if said & {"he", "him", "his"} else False
+    return not wrong or (female and male)

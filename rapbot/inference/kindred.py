@@ -1,0 +1,188 @@
+"""Whom a text means without a name: "my dog", "the red mug", "which of my sisters"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from rapbot.concepts.category import is_person as is_somebody
+from rapbot.inference.job import Card
+from rapbot.inference.kinds import is_animal, is_person, more_general, same, wider
+from rapbot.inference.vocabulary import words
+
+_DETERMINED = re.compile(
+    r"\b(?P<whose>(?:my|our|the|your|his|her|their|this|that|these|those|which|what|whose|any|all|both|each|every|many|no"
+    r"|other|[^\W\d_][\w-]*['’]s?)\s+)(?:(?:of\s+)?(?:my|our|the|your|these|those)\s+)?"
+    r"(?=(?P<words>[^\W_][\w'’-]*(?:[ ,]+[^\W_][\w'’-]*){0,3}))",
+    re.IGNORECASE,
+)
+_BARE = re.compile(r"(?P<whose>)\b(?=(?P<words>[^\W\d_]\w+))")
+_NO_ADJECTIVE = words(
+    "is are was were am be been do does did has have had can could will would shall should may might must not of in on"
+    " at to for from with by about as and or but if so than that this these those who which what where when why how he"
+    " she it they you i we me him her them us my our your his its their a an the eat eats eating like likes love loves"
+    " name names called there here get gets got go goes come comes know knows"
+)
+_ONE = {
+    "children": "child", "people": "person", "mice": "mouse", "women": "woman", "men": "man", "geese": "goose",
+    "knives": "knife", "wolves": "wolf", "feet": "foot", "wives": "wife", "leaves": "leaf", "shelves": "shelf",
+}  # fmt: skip
+_EVERYONE = words("person people")
+_PETS = words("pet animal")
+_THINGS = words("thing stuff item object belonging possession")
+_FAMILY = words(
+    "mother mum mom mama father dad papa sister brother grandma grandmother granny gran nana nan oma grandpa"
+    " grandfather opa granddad grandad aunt auntie uncle cousin wife husband boyfriend girlfriend son daughter"
+)
+"""Kin that people speak of without "my"."""
+
+
+_YOUNG = words("puppy pup kitten kitty baby")
+"""Of several dogs the puppy is one; of one dog the dog itself is."""
+_ARTICLES = words("a an my our the his her their")
+_NO_KIND = words("one thing bit lot old young little big new own same other")
+_TELLS_MORE = re.compile(
+    r",|:|\s(?:who|which|that|with|from|in|on|of|for|and|is|was|are|has|had|loves|likes|hates|eats|lives|he|she|it|they)\s"
+)
+
+
+class Phrase(NamedTuple):
+    """Where a text speaks of a kind, and which cards are of it."""
+
+    start: int
+    end: int
+    ids: tuple[int, ...]
+
+
+def kindred(text: str, cards: Sequence[Card]) -> Phrase | None:
+    """The first words of `text` that name a kind of some card; of several cards, those that its other words fit too."""
+    for called in (is_called, _may_be_called, _calls_itself):
+        for found in [*_DETERMINED.finditer(text), *_family(text)]:
+            if phrase := _phrase(text, found, cards, called):
+                return phrase
+    return None
+
+
+def _phrase(
+    text: str, found: re.Match[str], cards: Sequence[Card], called: Callable[[str, Card], bool]
+) -> Phrase | None:
+    named = list(re.finditer(r"[^\W_][\w'’-]*", found["words"]))
+    for at, one in enumerate(named):
+        for last in named[at : at + 2][::-1]:  # "guinea pig" before "guinea"
+            kind = " ".join(found["words"][one.start() : last.end()].split())
+            end = found.start("words") + last.end()
+            if last[0].casefold().endswith(("'s", "’s")):
+                continue  # "my sister's dog" is the dog
+            if meant := [card for card in cards if called(kind, card)]:
+                told = [other[0] for other in named[:at]] + re.findall(r"([^\W\d_][\w-]*)['’]s?\s", found["whose"])
+                return Phrase(found.start(), end, tuple(card.concept_id for card in _fitting(meant, told)))
+        if one[0].casefold() in _NO_ADJECTIVE:
+            break
+    return None
+
+
+def is_called(kind: str, card: Card) -> bool:
+    """Whether people call what is on the card by this word: "dogs" of a corgi, "pets", "grandchildren"."""
+    return any(
+        is_animal(card.category)
+        if one in _PETS
+        else is_human(card)
+        if one in _EVERYONE
+        else _is_kind(one, card.category.casefold())
+        for one in _singulars(kind.casefold())
+    )
+
+
+def _may_be_called(kind: str, card: Card) -> bool:
+    """The same by a word for a young one: "puppy" of a dog."""
+    known = _kinds(card.category.casefold())
+    return any(same(one, other) for one in _singulars(kind.casefold()) for other in known)
+
+
+def _calls_itself(kind: str, card: Card) -> bool:
+    """Whether the card says so: "My dog. A corgi."."""
+    return any(one in _own_words(card) for one in _singulars(kind.casefold()))
+
+
+def is_human(card: Card) -> bool:
+    """Whether it is somebody: by face, or by the kind that was noted."""
+    last = (card.category.casefold().split("-")[-1].split() or [""])[-1]
+    known = is_person(last) or last in _FAMILY or is_somebody(last) or _KIN.search(last)
+    return bool(known or (_DOER.search(last) and not wider(last) and not more_general(last)))
+
+
+def everything(kind: str) -> bool:
+    """Whether a word names whatever there is: "things"."""
+    return any(one in _THINGS for one in _singulars(kind.casefold()))
+
+
+def is_kind(word: str) -> bool:
+    """Whether a word names some kind of thing, known or not."""
+    return any(
+        one in _PETS | _EVERYONE | _FAMILY or wider(one) or more_general(one) for one in _singulars(word.casefold())
+    )
+
+
+_KIN = re.compile(
+    r"^(?:(?:grand|step|god)?(?:mother|father|son|daughter|child|parent)s?|friend|neighbou?r|boss|teacher|colleague|nephew|niece"
+    r"|twin|partner|flatmate|roommate|classmate|teammate|coach|trainer|student|doctor|dentist|vet|nurse|baby)$"
+)
+
+
+_DOER = re.compile(
+    r"\w{2}(?:[^f]er|or|ist|cian|man|woman|member|president|hand|assistant|student|apprentice|nephew|volunteer)$"
+)
+"""What is most likely somebody, of words that name no known thing."""
+
+
+def _family(text: str) -> Iterator[re.Match[str]]:
+    return (found for found in _BARE.finditer(text) if found["words"].casefold() in _FAMILY)
+
+
+def _is_kind(word: str, category: str) -> bool:
+    known = _kinds(category)
+    return word in known or any(word == wider(one) or (word not in _YOUNG and same(word, one)) for one in known)
+
+
+def _kinds(category: str) -> frozenset[str]:
+    """The category, its last word, and what is more general."""
+    head = category.split()[-1] if category else ""
+    known = {category, *_singulars(category), head, *_singulars(head)} - {""}
+    return frozenset(known | {general for one in known for general in more_general(one)})
+
+
+def _own_words(card: Card) -> frozenset[str]:
+    """What it is by its first sentences, before they tell more: "A small dark clay teapot from Yixing"."""
+    found = []
+    for line in re.split(r"[.;!?\n]", card.info)[:2]:
+        said = _TELLS_MORE.split(f"{line} ", maxsplit=1)[0].casefold().split()
+        if len(said) > 1 and said[0] in _ARTICLES and said[-1] not in _NO_KIND:
+            found.append(said[-1].strip(",:"))
+    return frozenset(found)
+
+
+def _fitting(cards: list[Card], told: Sequence[str]) -> list[Card]:
+    """Those whose card has all these words ("red"), if there are any."""
+    wanted = {word.casefold() for word in told} - _NO_ADJECTIVE
+    fit = [
+        card
+        for card in cards
+        if wanted <= set(re.findall(r"[^\W_]+", f"{card.name} {card.category} {card.info}".casefold()))
+    ]
+    return fit or cards
+
+
+def _singulars(word: str) -> tuple[str, ...]:
+    """The word, and what it may be the plural of."""
+    *before, last = word.split() or [""]
+    found = [last, *filter(None, [_ONE.get(last)])]
+    if last.endswith("children"):
+        found.append(last.removesuffix("ren"))
+    if last.endswith("ies"):
+        found.append(f"{last[:-3]}y")
+    if last.endswith("es"):
+        found.append(last[:-2])
+    if last.endswith("s") and not last.endswith("ss"):
+        found.append(last[:-1])
+    return tuple(" ".join([*before, one]) for one in found if one)

@@ -1,0 +1,113 @@
+"""What people say to whom they talk to: greetings, thanks, how one is. No card is asked for that."""
+
+from __future__ import annotations
+
+import re
+
+from rapidfuzz import fuzz, process
+
+from rapbot.inference.asking import without_lead
+from rapbot.inference.vocabulary import words
+
+_SAID = {
+    "Hello! Ask me about what you taught me, or send me a photo.": """
+        hi, hello, hey, hiya, howdy, yo, greetings, good morning, good afternoon, good evening, good day, morning,
+        evening, hola, sup, whats up, anybody home, anyone there, are you there, nice to meet you""",
+    "You're welcome!": """
+        thanks, thank you, thank u, thx, ty, tysm, cheers, many thanks, thanks a lot, thank you so much, thanks so much,
+        thank you very much, thanks a bunch, thanks for that, thanks for the info, thanks for your help, thanks for the
+        help, thank you for your help, thank you for everything, much appreciated, that helps, that helped, that helps a
+        lot, appreciate it, thanks for telling me, i thank you, big thanks, thanks a million""",
+    "Goodbye, see you soon!": """
+        bye, thx bye, thanks bye,
+        bye bye, goodbye, good bye, good night, night, night night, nighty night, see you, see ya, see you later,
+        see you soon, see you tomorrow, cya, ciao, take care, later, talk later, talk to you later, gn, have a nice day,
+        have a good day, have a great day, have a good one, have a nice evening, have a good night, sleep well, gotta
+        go, i have to go, got to go, until tomorrow, farewell, thats all, thats all for today, thats it, im done""",
+    "I am fine, thank you. What would you like to know?": """
+        how are you, how are u, how r u, how are you doing, how are you today, how are you doing today, hows it going,
+        how is it going, how do you do, are you ok, are you okay, you ok, how was your day, how is your day, hows your
+        day, how do you feel, how are you feeling, hows life, how have you been, everything ok""",
+    "I am rapbot. I know the people, pets and things that you teach me, and nothing else.": """
+        who are you, who r u, what are you, whats your name, what is your name, your name, do you have a name, are you
+        real, are you a real person, are you human, are you a human, are you a bot, are you a robot, are you a person,
+        are you a machine, are you an ai, are you ai, are you alive, are you sentient, who made you, who created you,
+        introduce yourself, tell me about yourself, are you a person or a machine, are you smart, whats rapbot, what is
+        rapbot, are you a dog, are you chatgpt, what do you mean""",
+    "Send me a photo with /remember, a name and a sentence, and I will know it: in other photos, and when you ask me"
+    " about it. /help shows the rest.": """
+        what can you do, what can you do for me, what do you do, what else can you do, how do you work, how does this
+        work, how does it work, how do i use you, how do i use this, help, help me, how do i start, how do i begin, how
+        can i teach you, how do i teach you, how do i teach you something, can you help me, what are you for, what can
+        you help with, what can i ask you, what can i ask, how can you help me, what should i do, what now, commands,
+        what are you good at, what are your features, what do i do""",
+    "Thank you, I am glad to hear that!": """
+        good bot, nice bot, clever bot, smart bot, best bot, great bot, good job, great job, nice job, well done, good,
+        great, nice, cool, awesome, amazing, perfect, brilliant, excellent, impressive, clever, smart, lovely, sweet,
+        cute, funny, super, wonderful, fantastic, correct, right, helpful, very helpful, i love you, i like you, i love
+        it, love it, love you, i like it, wow, yay, not bad, you are great, youre great, you are the best, youre the
+        best, thats so sweet,
+        youre amazing, you are funny, youre funny, youre smart, you are smart, you are clever, thats right, thats
+        great, thats nice, thats cool, thats correct, so cool, so sweet, very good, very nice, good boy, good girl,
+        good answer, nice one, good work, great work, you remembered, you rock, youre good, good memory, what a memory,
+        thats amazing, thats funny, thats awesome, you are helpful, impressive memory, well remembered, exactly""",
+    "No problem at all.": """
+        sorry, im sorry, i am sorry, my bad, my mistake, never mind, nevermind, nvm, forget it, no problem, no worries,
+        youre welcome, its ok, its fine, its okay, thats ok, thats okay, thats fine, ignore that, oops, wrong chat""",
+    "I am sorry. /edit changes what I know of a name, and the button under a photo tells me who it is not.": """
+        thats wrong, wrong, youre wrong, you are wrong, thats not right, thats not true, thats not correct, not true,
+        thats false, incorrect, you are stupid, youre stupid, you are dumb, youre dumb, you are useless, youre useless,
+        stupid bot, bad bot, you suck, dumb bot, this is stupid, this is useless, i hate you, boring, youre boring""",
+    "All right!": """
+        ok, okay, k, kk, alright, all right, got it, i see, i know, fine, sure, aha, ah, oh, hm, hmm, mhm, lol, lmao,
+        ha, haha, hahaha, hehe, rofl, test, testing, yes, no, yep, nope, yeah, interesting, good to know, makes sense,
+        maybe, true, i understand, understood, ok then, alright then, fair enough, noted, just testing, just checking,
+        i thought so, as i thought, just kidding, i knew it, whatever, really, oh well, oh no, i dont know, no idea,
+        well""",
+}  # fmt: skip
+_REPLIES = {phrase.strip(): reply for reply, said in _SAID.items() for phrase in " ".join(said.split()).split(",")}
+_AROUND = words(
+    "ok okay oh ah haha lol hey hi hello so and well please rapbot bot there everyone everybody all mate buddy friend"
+    " again dear robot assistant guys man then now very really for my little today anyway wow cool great nice perfect"
+    " you too yes no sir madam pls good morning evening"
+)
+"""Words before or after it that change nothing."""
+_TYPED = 90.0
+"""How like (0 to 100) a phrase must be that has typing errors."""
+_TALK = re.compile(
+    r"(?:(?:can|could|would)\s+you\s+)?(?:please\s+)?tell\s+(?:me|us)\s+(?:a|another|one\s+more)\s+(?:\w+\s+)?(?:joke|story"
+    r"|riddle|poem)|(?:sing|write)\s+(?:me\s+)?(?:a|something)\b.*|make\s+me\s+laugh|do\s+you\s+know\s+(?:a|any)\s+jokes?"
+    r"|(?:what['’]?s|what\s+is|how['’]?s|how\s+is)\s+the\s+weather\b.*|happy\s+(?:birthday|new\s+year|christmas|easter)"
+    r"|(?:i|we)(?:['’]?m|['’]re|\s+am|\s+are|\s+feel)\s+(?:(?:so|very|really|a\s+bit|just|kind\s+of)\s+)?(?:bored|tired|sad"
+    r"|happy|hungry|fine|good|ok|okay|well|sick|lonely|excited|busy|home|back|here|great|curious)\b.*"
+    r"|(?:i|we)\s+had\s+a\s+.*day|do\s+you\s+(?:like|love|dream|sleep|eat|feel|have\s+feelings)\b.{0,20}"
+    r"|are\s+you\s+(?:awake|busy|happy|sad|tired|hungry|bored|asleep)|merry\s+christmas|congratulations|guess\s+what",
+    re.IGNORECASE,
+)
+"""What a model that learned to talk answers: there is no one sentence for these."""
+
+
+def reply_to(text: str) -> str:
+    """The sentence for a greeting, thanks and the like; "" for anything else."""
+    said = re.sub(r"(.)\1{2,}", r"\1", re.sub(r"['’]", "", text.casefold()))
+    named = re.findall(r"[a-z]+", said)
+    if not named or len(named) > 9 or re.search(r"\d|[^\W\d_a-z]", said):
+        return ""
+    for first in range(len(named)):
+        for last in range(len(named), first, -1):
+            if _AROUND.issuperset([*named[:first], *named[last:]]) and (phrase := _phrase(" ".join(named[first:last]))):
+                return _REPLIES[phrase]
+    return ""
+
+
+def is_talk(text: str) -> bool:
+    """Whether a model may answer by itself: a joke, the weather, a mood."""
+    said = " ".join(text.split()).rstrip(" .!?")
+    return bool(_TALK.fullmatch(said) or _TALK.fullmatch(without_lead(said)))
+
+
+def _phrase(said: str) -> str:
+    if said in _REPLIES or len(said) < len("thank"):
+        return said if said in _REPLIES else ""
+    found = process.extractOne(said, _REPLIES, scorer=fuzz.ratio, score_cutoff=_TYPED)
+    return str(found[0]) if found else ""
