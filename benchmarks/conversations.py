@@ -3,10 +3,10 @@
     python -m benchmarks.conversations [--set a ...] [--show] [--first N]
 
 `tests/data/conversations.jsonl` holds 90 memories of our own and a chat with each, a chat a line, 1,400 messages. Who
-wrote them (language models, each with a page of rules) had seen no code. A message has words or names that an answer must
-contain ("says", "names"), that it must not ("never"), Yes or No ("verdict"; a quoted sentence that leaves it to the
-reader is counted apart), no answer on any card ("silent"), or an ordinary sentence ("chat"). Faults that the sets a and
-b showed were mended, c was only counted. The whole program answers (store, worker, weights), as in a chat.
+wrote them (language models, each with a page of rules) had seen no code. A message has words or names that an answer
+must contain ("says", "names"), that it must not ("never"), Yes or No ("verdict"; a quoted sentence that leaves it to
+the reader is counted apart), no answer on any card ("silent"), or an ordinary sentence ("chat"). Faults that the sets a
+and b showed were mended, c was only counted. The whole program answers (store, worker, weights), as in a chat.
 """
 
 from __future__ import annotations

@@ -65,9 +65,9 @@ _REMARK = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _INTRODUCES = re.compile(
-    r"(?:(?:look|hey|hi|hello|so|and|now)[,!.\s]+)*(?:this|that|here|it)(?:\s+is|['’]?s)\s+"
+    r"(?:(?:look|hey|hi|hello|so|and|now)[,!.\s]+)*(?:(?:this|that|here|it)(?:\s+is|['’]?s)\s+"
     r"(?P<who>(?:my|our)\s+\w.*|(?-i:[A-Z])[\w'’-]*(?:\s+(?-i:[A-Z])[\w'’-]*)?(?:\s*[,.:–-].*)?)$"
-    r"|(?:please\s+)?(?:meet|say\s+(?:hi|hello)\s+to|remember)\s+(?P<whom>\w.*)$",
+    r"|(?:please\s+)?(?:meet|say\s+(?:hi|hello)\s+to|remember)\s+(?P<whom>\w.*)$)",
     re.IGNORECASE | re.DOTALL,
 )
 _POINTS = re.compile(

@@ -17,7 +17,7 @@ _DETERMINED = re.compile(
     r"(?=(?P<words>[^\W_][\w'’-]*(?:[ ,]+[^\W_][\w'’-]*){0,3}))",
     re.IGNORECASE,
 )
-_BARE = re.compile(r"(?P<whose>)\b(?=(?P<words>[^\W\d_]\w+))")
+_BARE = re.compile(r"(?P<whose>)\b(?=(?P<words>[^\W\d_]\w+(?:['’]s)?))")
 _NO_ADJECTIVE = words(
     "is are was were am be been do does did has have had can could will would shall should may might must not of in on"
     " at to for from with by about as and or but if so than that this these those who which what where when why how he"
@@ -57,24 +57,27 @@ class Phrase(NamedTuple):
 
 def kindred(text: str, cards: Sequence[Card]) -> Phrase | None:
     """The first words of `text` that name a kind of some card; of several cards, those that its other words fit too."""
-    for called in (is_called, _may_be_called, _calls_itself):
-        for found in [*_DETERMINED.finditer(text), *_family(text)]:
-            if phrase := _phrase(text, found, cards, called):
-                return phrase
+    spoken = [*_DETERMINED.finditer(text), *_family(text)]
+    for owners in (False, True):  # "my sister's dog" is the dog, "my sister's birthday" the sister
+        for called in (is_called, _may_be_called, _calls_itself):
+            for found in spoken:
+                if phrase := _phrase(found, cards, called, owners=owners):
+                    return phrase
     return None
 
 
 def _phrase(
-    text: str, found: re.Match[str], cards: Sequence[Card], called: Callable[[str, Card], bool]
+    found: re.Match[str], cards: Sequence[Card], called: Callable[[str, Card], bool], *, owners: bool
 ) -> Phrase | None:
     named = list(re.finditer(r"[^\W_][\w'’-]*", found["words"]))
     for at, one in enumerate(named):
         for last in named[at : at + 2][::-1]:  # "guinea pig" before "guinea"
-            kind = " ".join(found["words"][one.start() : last.end()].split())
-            end = found.start("words") + last.end()
-            if last[0].casefold().endswith(("'s", "’s")):
-                continue  # "my sister's dog" is the dog
-            if meant := [card for card in cards if called(kind, card)]:
+            kind, end = found["words"][one.start() : last.end()], found.start("words") + last.end()
+            owner = re.search(r"['’]s?$", kind)
+            if owner and not owners:
+                continue
+            kind, end = (kind[: owner.start()], end - len(owner[0])) if owner else (kind, end)
+            if meant := [card for card in cards if called(" ".join(kind.split()), card)]:
                 told = [other[0] for other in named[:at]] + re.findall(r"([^\W\d_][\w-]*)['’]s?\s", found["whose"])
                 return Phrase(found.start(), end, tuple(card.concept_id for card in _fitting(meant, told)))
         if one[0].casefold() in _NO_ADJECTIVE:
@@ -137,7 +140,7 @@ _DOER = re.compile(
 
 
 def _family(text: str) -> Iterator[re.Match[str]]:
-    return (found for found in _BARE.finditer(text) if found["words"].casefold() in _FAMILY)
+    return (found for found in _BARE.finditer(text) if found["words"].casefold().removesuffix("'s") in _FAMILY)
 
 
 def _is_kind(word: str, category: str) -> bool:

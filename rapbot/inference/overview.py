@@ -91,14 +91,15 @@ def asks_for_all(question: str, asked: Sequence[Card], span: tuple[int, int] | N
 
 def whole(card: Card) -> str:
     """All that the card tells, in its own words."""
-    info = " ".join(sentence(line) for line in card.info.splitlines() if line.strip())
+    lines = addressed(card.info, card.owner_name).splitlines()
+    info = " ".join(sentence(line) for line in lines if line.strip())
     if not info:
         return f"{kind_statement(card) or f'I know {mark(card.name)}.'} The card says nothing more."
     if len(told := statements(card)) == 1:
         return told[0]
     kind = card.category.casefold()
     untold = kind and kind not in {*info.casefold().split(), card.name.casefold()} and kind not in info.casefold()
-    return f"{mark(card.name)}{f' ({kind})' if untold else ''}: {addressed(info, card.owner_name)}"
+    return f"{mark(card.name)}{f' ({kind})' if untold else ''}: {info}"
 
 
 def counted_or_listed(question: str, cards: Sequence[Card]) -> str:

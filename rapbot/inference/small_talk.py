@@ -109,5 +109,5 @@ def is_talk(text: str) -> bool:
 def _phrase(said: str) -> str:
     if said in _REPLIES or len(said) < len("thank"):
         return said if said in _REPLIES else ""
-    found = process.extractOne(said, _REPLIES, scorer=fuzz.ratio, score_cutoff=_TYPED)
+    found = process.extractOne(said, list(_REPLIES), scorer=fuzz.ratio, score_cutoff=_TYPED)
     return str(found[0]) if found else ""
