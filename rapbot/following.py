@@ -95,8 +95,8 @@ def _fits(said: Set[str], card: Card) -> bool:
     own = own_pronouns(card)
     last = (card.category.casefold().split("-")[-1].split() or [""])[-1]
     if said & {"it", "its"}:
-        return not is_human(card)
-    if not (is_human(card) or is_animal(card.category)) and {"he", "she"} <= own:
+        return not is_human(card.category)
+    if not (is_human(card.category) or is_animal(card.category)) and {"he", "she"} <= own:
         return False
     told = {last, *re.findall(r"[^\W\d_]+", f"{card.name} {re.split('[.;!?]', card.info, maxsplit=1)[0]}".casefold())}
     female, male = bool(told & _SHE) or "he" not in own, bool(told & _HE) or "she" not in own

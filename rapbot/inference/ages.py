@@ -48,7 +48,7 @@ def compared(question: str, cards: Sequence[Card]) -> str:
 
 def age_of(card: Card) -> tuple[float, str] | None:
     """(days, the clause that tells it) of somebody's age, as far as it is told in numbers."""
-    if not (is_human(card) or is_animal(card.category)):
+    if not (is_human(card.category) or is_animal(card.category)):
         return None
     for clause in clauses(card):
         if born := _BORN.search(clause):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from typing import NamedTuple
 
 from rapbot.concepts.category import is_person as is_somebody
 from rapbot.inference.job import Card
 from rapbot.inference.kinds import is_animal, is_person, more_general, same, wider
+from rapbot.inference.kinds import is_kind as is_listed
 from rapbot.inference.vocabulary import words
 
 _DETERMINED = re.compile(
@@ -47,6 +48,16 @@ _TELLS_MORE = re.compile(
 )
 
 
+_KIN = re.compile(
+    r"^(?:(?:grand|step|god)?(?:mother|father|son|daughter|child|parent)s?|friend|neighbou?r|boss|teacher|colleague|nephew"
+    r"|niece|twin|partner|flatmate|roommate|classmate|teammate|coach|trainer|student|doctor|dentist|vet|nurse|baby)$"
+)
+_DOER = re.compile(
+    r"\w{2}(?:[^f]er|or|ist|cian|man|woman|member|president|hand|assistant|student|apprentice|nephew|volunteer)$"
+)
+"""What is most likely somebody, of words that name no known thing."""
+
+
 class Phrase(NamedTuple):
     """Where a text speaks of a kind, and which cards are of it."""
 
@@ -58,61 +69,36 @@ class Phrase(NamedTuple):
 def kindred(text: str, cards: Sequence[Card]) -> Phrase | None:
     """The first words of `text` that name a kind of some card; of several cards, those that its other words fit too."""
     spoken = [*_DETERMINED.finditer(text), *_family(text)]
+    if not spoken:
+        return None
+    known = _Cards(cards)
     for owners in (False, True):  # "my sister's dog" is the dog, "my sister's birthday" the sister
-        for called in (is_called, _may_be_called, _calls_itself):
+        for called in (known.called, known.perhaps_called, known.calling_themselves):
             for found in spoken:
-                if phrase := _phrase(found, cards, called, owners=owners):
+                if phrase := _phrase(found, called, owners=owners):
                     return phrase
     return None
 
 
-def _phrase(
-    found: re.Match[str], cards: Sequence[Card], called: Callable[[str, Card], bool], *, owners: bool
-) -> Phrase | None:
-    named = list(re.finditer(r"[^\W_][\w'’-]*", found["words"]))
-    for at, one in enumerate(named):
-        for last in named[at : at + 2][::-1]:  # "guinea pig" before "guinea"
-            kind, end = found["words"][one.start() : last.end()], found.start("words") + last.end()
-            owner = re.search(r"['’]s?$", kind)
-            if owner and not owners:
-                continue
-            kind, end = (kind[: owner.start()], end - len(owner[0])) if owner else (kind, end)
-            if meant := [card for card in cards if called(" ".join(kind.split()), card)]:
-                told = [other[0] for other in named[:at]] + re.findall(r"([^\W\d_][\w-]*)['’]s?\s", found["whose"])
-                return Phrase(found.start(), end, tuple(card.concept_id for card in _fitting(meant, told)))
-        if one[0].casefold() in _NO_ADJECTIVE:
-            break
-    return None
-
-
-def is_called(kind: str, card: Card) -> bool:
-    """Whether people call what is on the card by this word: "dogs" of a corgi, "pets", "grandchildren"."""
+def is_called(kind: str, category: str) -> bool:
+    """Whether people call a thing of this category so: "dogs" of a corgi, "pets", "grandchildren"."""
+    forms = _singulars(kind.casefold())
+    if any(one in _PETS for one in forms):
+        return is_animal(category)
+    if any(one in _EVERYONE for one in forms):
+        return is_human(category)
+    known = _kinds(category.casefold())
     return any(
-        is_animal(card.category)
-        if one in _PETS
-        else is_human(card)
-        if one in _EVERYONE
-        else _is_kind(one, card.category.casefold())
-        for one in _singulars(kind.casefold())
+        one in known or any(one == wider(other) or (one not in _YOUNG and same(one, other)) for other in known)
+        for one in forms
     )
 
 
-def _may_be_called(kind: str, card: Card) -> bool:
-    """The same by a word for a young one: "puppy" of a dog."""
-    known = _kinds(card.category.casefold())
-    return any(same(one, other) for one in _singulars(kind.casefold()) for other in known)
-
-
-def _calls_itself(kind: str, card: Card) -> bool:
-    """Whether the card says so: "My dog. A corgi."."""
-    return any(one in _own_words(card) for one in _singulars(kind.casefold()))
-
-
-def is_human(card: Card) -> bool:
-    """Whether it is somebody: by face, or by the kind that was noted."""
-    last = (card.category.casefold().split("-")[-1].split() or [""])[-1]
+def is_human(category: str) -> bool:
+    """Whether it is somebody, by the kind that was noted."""
+    last = (category.casefold().split("-")[-1].split() or [""])[-1]
     known = is_person(last) or last in _FAMILY or is_somebody(last) or _KIN.search(last)
-    return bool(known or (_DOER.search(last) and not wider(last) and not more_general(last)))
+    return bool(known or (_DOER.search(last) and not is_listed(last)))
 
 
 def everything(kind: str) -> bool:
@@ -122,30 +108,58 @@ def everything(kind: str) -> bool:
 
 def is_kind(word: str) -> bool:
     """Whether a word names some kind of thing, known or not."""
-    return any(
-        one in _PETS | _EVERYONE | _FAMILY or wider(one) or more_general(one) for one in _singulars(word.casefold())
-    )
+    return any(one in _PETS | _EVERYONE | _FAMILY or is_listed(one) for one in _singulars(word.casefold()))
 
 
-_KIN = re.compile(
-    r"^(?:(?:grand|step|god)?(?:mother|father|son|daughter|child|parent)s?|friend|neighbou?r|boss|teacher|colleague|nephew|niece"
-    r"|twin|partner|flatmate|roommate|classmate|teammate|coach|trainer|student|doctor|dentist|vet|nurse|baby)$"
-)
+class _Cards:
+    """Cards by what they may be called. Of thousands many are of one category: that is looked at once."""
+
+    def __init__(self, cards: Sequence[Card]) -> None:
+        self._cards = cards
+        self._categories = frozenset(card.category for card in cards)
+        self._own_words: dict[str, list[Card]] | None = None
+
+    def called(self, kind: str) -> list[Card]:
+        return self._of({category for category in self._categories if is_called(kind, category)})
+
+    def perhaps_called(self, kind: str) -> list[Card]:
+        """By a word for a young one: "puppy" of a dog."""
+        forms = _singulars(kind.casefold())
+        known = {category: _kinds(category.casefold()) for category in self._categories}
+        return self._of({one for one, kinds in known.items() for other in kinds for form in forms if same(form, other)})
+
+    def calling_themselves(self, kind: str) -> list[Card]:
+        """Those that say so: "My dog. A corgi."."""
+        if self._own_words is None:
+            self._own_words = {}
+            for card in self._cards:
+                for word in _own_words(card):
+                    self._own_words.setdefault(word, []).append(card)
+        return [card for one in _singulars(kind.casefold()) for card in self._own_words.get(one, ())]
+
+    def _of(self, categories: Set[str]) -> list[Card]:
+        return [card for card in self._cards if card.category in categories] if categories else []
 
 
-_DOER = re.compile(
-    r"\w{2}(?:[^f]er|or|ist|cian|man|woman|member|president|hand|assistant|student|apprentice|nephew|volunteer)$"
-)
-"""What is most likely somebody, of words that name no known thing."""
+def _phrase(found: re.Match[str], called: Callable[[str], list[Card]], *, owners: bool) -> Phrase | None:
+    named = list(re.finditer(r"[^\W_][\w'’-]*", found["words"]))
+    for at, one in enumerate(named):
+        if one[0].casefold() in _NO_ADJECTIVE:
+            break
+        for last in named[at : at + 2][::-1]:  # "guinea pig" before "guinea"
+            kind, end = found["words"][one.start() : last.end()], found.start("words") + last.end()
+            owner = re.search(r"['’]s?$", kind)
+            if owner and not owners:
+                continue
+            kind, end = (kind[: owner.start()], end - len(owner[0])) if owner else (kind, end)
+            if meant := called(" ".join(kind.split())):
+                told = [other[0] for other in named[:at]] + re.findall(r"([^\W\d_][\w-]*)['’]s?\s", found["whose"])
+                return Phrase(found.start(), end, tuple(card.concept_id for card in _fitting(meant, told)))
+    return None
 
 
 def _family(text: str) -> Iterator[re.Match[str]]:
     return (found for found in _BARE.finditer(text) if found["words"].casefold().removesuffix("'s") in _FAMILY)
-
-
-def _is_kind(word: str, category: str) -> bool:
-    known = _kinds(category)
-    return word in known or any(word == wider(one) or (word not in _YOUNG and same(word, one)) for one in known)
 
 
 def _kinds(category: str) -> frozenset[str]:

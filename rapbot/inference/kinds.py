@@ -104,25 +104,32 @@ _OTHER_WORDS = frozenset(
 """Of _SAME what is another word for the first, not one sort of it."""
 
 
-def is_kind(word: str) -> bool:
-    """Whether a word names some kind of thing that is listed here."""
-    spelled = word.replace(" ", "_")
-    return word in _KINDS or spelled in {*_WIDER, *_SAME, *_SORTS} or bool(more_general(word))
+_GENERAL: dict[str, set[str]] = {}
+for _table in (_SAME, _SORTS):
+    for _word, _others in _table.items():
+        for _one in _others.split():
+            _GENERAL.setdefault(_one.replace("_", " "), set()).add(_word)
+_SYNONYMS = {
+    frozenset((word, other)) for word, others in _SAME.items() for other in others.split() if other in _OTHER_WORDS
+}
+_SYNONYMS |= {frozenset((one, two)) for one in _OTHER_WORDS for two in _ALIKE.get(one, ()) if two in _OTHER_WORDS}
 
 
 def more_general(word: str) -> frozenset[str]:
     """What people also call it: "corgi" -> "dog", "hen" -> "chicken", "bird"."""
-    tables = (_SAME, _SORTS)
-    last = word.replace("_", " ").split()[-1:] or [""]
-    forms = {word.replace(" ", "_"), word, last[0]}
-    return frozenset(general for table in tables for general, sorts in table.items() if forms & set(sorts.split()))
+    last = word.split()[-1:]
+    return frozenset(general for form in {word, *last} for general in _GENERAL.get(form, ()))
 
 
 def same(word: str, other: str) -> bool:
     """Whether both are words for one thing: "puppy", "dog"; not "poodle", "corgi"."""
-    both = {word, other} <= _OTHER_WORDS and other in _ALIKE.get(word, ())
-    pairs = ((word, other), (other, word))
-    return both or any(two in _SAME.get(one, "").split() and two in _OTHER_WORDS for one, two in pairs)
+    return frozenset((word, other)) in _SYNONYMS
+
+
+def is_kind(word: str) -> bool:
+    """Whether a word names some kind of thing that is listed here."""
+    spelled = word.replace(" ", "_")
+    return word in _KINDS or word in _GENERAL or spelled in {*_WIDER, *_SAME, *_SORTS}
 
 
 def wider(word: str) -> str | None:

@@ -123,7 +123,7 @@ def _of_kind(kind: str, cards: Sequence[Card]) -> list[Card] | None:
         return list(cards)
     last = kind.split()[-1]
     if _EVERYONE.fullmatch(kind):
-        return [card for card in cards if is_human(card)]
+        return [card for card in cards if is_human(card.category)]
     if everything(last):
         return list(cards)
     text = kind if re.match(r"(?:my|our|the|all|your)\b", kind, re.IGNORECASE) else f"my {kind}"
