@@ -343,7 +343,11 @@ def _again(text: str, mentions: Sequence[Mention], context: ChatContext, sight: 
             text = f"{text[: phrase.start]}{' and '.join(named)}{text[phrase.end :]}"
         elif len(of_kind) == 1:
             text, named = f"{text[: phrase.start]}{of_kind[0]}{text[phrase.end :]}", of_kind
-    return asked_again(text, named, context.turns[-1].question, spoken_of)
+    before = context.turns[-1].question
+    asked = kindred(before, sight.visible.cards)
+    if asked and not before[asked.start : asked.end].casefold().startswith(("which", "any")):  # "what does my dog eat?"
+        before = f"{before[: asked.start]}{spoken_of[0]}{before[asked.end :]}"
+    return asked_again(text, named, before, spoken_of)
 
 
 def _without_name(

@@ -10,6 +10,7 @@ from rapbot.inference.kindred import is_human
 from rapbot.inference.kinds import is_animal
 from rapbot.inference.subjects import own_pronouns
 from rapbot.inference.vocabulary import words
+from rapbot.inference.whose import about_each
 
 _AND = re.compile(
     r"^(?:(?:and|so|ok|okay|then|but|also)[,\s]+)*(?:(?:what|how)(?:\s+about|['’]?s\s+with|\s+is\s+with)|same\s+(?:for|with)|and|also|now)"
@@ -33,6 +34,7 @@ _SHORT = re.compile(
 )
 """A question without anybody it is about."""
 _MANY = re.compile(r"\b(?:they|them|their|theirs|both|these|those)\b", re.IGNORECASE)
+_WHO = re.compile(r"\b(?:who|which|any\s?(?:one|body)?)\b", re.IGNORECASE)
 _WHICH_OF = re.compile(r"\b(?:which|who|any|one|all|none|both|either|two)\s+of\s+(?:them|these|those)\b", re.IGNORECASE)
 _PRONOUN = re.compile(r"(?<![\w'’])(?:he|him|his|she|her|hers|it|its)(?![\w])", re.IGNORECASE)
 _SHE = words(
@@ -45,6 +47,7 @@ _HE = words(
     " stepfather stepbrother grandson godfather groom king prince rooster stallion gelding bull ram monk male tom"
     " tomcat mr herr sir"
 )
+_WHOSE = words("his her hers its")
 _MOST_MEANT = 6
 
 
@@ -62,10 +65,16 @@ def asked_again(text: str, named: Sequence[str], before: str, spoken_of: Sequenc
         rest = re.sub(rf"<?{re.escape(name)}>?(?:['’]s)?", "", rest, flags=re.IGNORECASE)
     if re.sub(r"\b(?:and|or|my|our|the)\b|\W", "", rest, flags=re.IGNORECASE):
         return None
-    again, whom = before, " and ".join(named)
+    whom = " and ".join(named)
     for name in spoken_of:
-        again = re.sub(rf"<?(?<!\w){re.escape(name)}(?!\w)>?", whom, again, count=1, flags=re.IGNORECASE)
-    return again
+        again, found_names = re.subn(rf"<?(?<!\w){re.escape(name)}(?!\w)>?", whom, before, count=1, flags=re.IGNORECASE)
+        if found_names:
+            return again
+    if pronoun := _PRONOUN.search(before):
+        whose = f"{whom}'s" if pronoun[0].casefold() in _WHOSE else whom
+        return f"{before[: pronoun.start()]}{whose}{before[pronoun.end() :]}"
+    one = about_each(before, whom) if _WHO.search(before) else None
+    return one or before  # "who bites?", "and Rex?"
 
 
 def is_elliptic(text: str) -> bool:

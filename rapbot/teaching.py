@@ -13,6 +13,7 @@ from rapbot.conversation import Conversations, Draft
 from rapbot.errors import ConceptError, NameTaken, TextError
 from rapbot.i18n import _, mark, ngettext
 from rapbot.inbox import handling
+from rapbot.inference.kindred import kind_named
 from rapbot.memory import Memory
 from rapbot.messages import WHOLE, Action, Actor, Box, Chat, Photo, ProgressListener, Reply, Request
 from rapbot.people import People, asks_to_agree, the_one
@@ -62,7 +63,7 @@ class Teaching:
         limits = self._limits
         name, info = clean_name(name, limits), clean_lines(info, limits.info, mark("information"))
         category = clean_text(category, limits.category, mark("category")).lower()
-        category = category or guess_category(info)[: limits.category]
+        category = category or (guess_category(info) or kind_named(info))[: limits.category]
         index = await self._memory.index(actor)
         _refuse_known_name(index, name)
         context = self._conversations.context(chat.id, actor.id)

@@ -7,7 +7,7 @@ import pytest
 from rapbot.following import asked_again, is_elliptic, meant_before
 from rapbot.inference.ages import compared
 from rapbot.inference.job import Card
-from rapbot.inference.kindred import kindred
+from rapbot.inference.kindred import kind_named, kindred
 from rapbot.inference.whose import about_each, exists
 
 LALA = Card(1, "Lala", "corgi", "My corgi, 5 years. She loves cheese.")
@@ -43,6 +43,21 @@ def test_whom_a_kind_means(text: str, said: str | None, names: str) -> None:
     assert (text[phrase.start : phrase.end] if phrase else None) == said
     meant = " ".join(card.name for card in EVERYONE if phrase and card.concept_id in phrase.ids)
     assert meant == names
+
+
+@pytest.mark.parametrize(
+    ("info", "kind"),
+    [
+        ("Rose-gold sunglasses with pink lenses, bought in Lisbon.", "sunglasses"),
+        ("Black cat, 3 years", "cat"),
+        ("golden retriever\nloves fish", "retriever"),
+        ("Likes cheese", ""),
+        ("red with patches", ""),
+        ("", ""),
+    ],
+)
+def test_a_kind_that_is_written_without_an_article(info: str, kind: str) -> None:
+    assert kind_named(info) == kind
 
 
 @pytest.mark.parametrize(
@@ -101,6 +116,19 @@ def test_ages_are_compared(question: str, cards: tuple[Card, ...], told: str) ->
 )
 def test_the_last_question_is_asked_again(text: str, named: list[str], again: str | None) -> None:
     assert asked_again(text, named, "what does Lala eat?", ["Lala"]) == again
+
+
+@pytest.mark.parametrize(
+    ("before", "again"),
+    [
+        ("what does she like?", "what does Milo like?"),
+        ("what is her age?", "what is Milo's age?"),
+        ("who bites?", "Is Milo the one who bites?"),
+        ("what is there to eat?", "what is there to eat?"),
+    ],
+)
+def test_the_question_before_need_not_hold_a_name(before: str, again: str) -> None:
+    assert asked_again("and Milo?", ["Milo"], before, ["Lala"]) == again
 
 
 def test_nothing_is_asked_again_after_nothing() -> None:

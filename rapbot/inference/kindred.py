@@ -10,6 +10,7 @@ from rapbot.concepts.category import is_person as is_somebody
 from rapbot.inference.job import Card
 from rapbot.inference.kinds import is_animal, is_person, more_general, same, wider
 from rapbot.inference.kinds import is_kind as is_listed
+from rapbot.inference.verbs import FINITE
 from rapbot.inference.vocabulary import words
 
 _DETERMINED = re.compile(
@@ -39,6 +40,8 @@ _FAMILY = words(
 """Kin that people speak of without "my"."""
 
 
+_LONGEST_KIND = 4
+"""Words, with its adjectives."""
 _YOUNG = words("puppy pup kitten kitty baby")
 """Of several dogs the puppy is one; of one dog the dog itself is."""
 _ARTICLES = words("a an my our the his her their")
@@ -109,6 +112,13 @@ def everything(kind: str) -> bool:
 def is_kind(word: str) -> bool:
     """Whether a word names some kind of thing, known or not."""
     return any(one in _PETS | _EVERYONE | _FAMILY or is_listed(one) for one in _singulars(word.casefold()))
+
+
+def kind_named(info: str) -> str:
+    """The kind that a text without an article begins with: "Rose-gold sunglasses with pink lenses" -> "sunglasses"."""
+    first = _TELLS_MORE.split(f"{re.split('[.;!?]', info.strip(), maxsplit=1)[0]} ", maxsplit=1)[0].casefold().split()
+    known = len(first) <= _LONGEST_KIND and not FINITE.intersection(first) and bool(first) and is_listed(first[-1])
+    return first[-1] if known else ""
 
 
 class _Cards:

@@ -69,7 +69,8 @@ def answer_question(generator: Generator, job: Job, scene: Scene | None, chosen:
         if quoted := _told_of(job.text, everyone):
             return quoted
         if questions.asks_which:
-            return questions.which(meant if meant and of_them else everyone) or _NOBODY
+            near = _HIM.search(job.text) is None
+            return questions.which(meant if meant and of_them else everyone, near=near) or _NOBODY
     if meant and (told := questions.about(meant, named=bool(named))):
         return told
     others = [card for card in everyone if card not in meant]
@@ -117,11 +118,12 @@ class _Questions:
         """Whether a model can tell whom of several the question is about."""
         return self._judges and about_each(self._job.text, "X") is not None
 
-    def which(self, cards: Sequence[Card]) -> str:
-        """Whom of these the question is about ("who likes fish?"); "" where it is nobody, or it asks no such thing."""
+    def which(self, cards: Sequence[Card], *, near: bool = False) -> str:
+        """Whom of these the question is about ("who likes fish?"), or, with `near`, who comes near it; "" where it is
+        nobody, or it asks no such thing."""
         if not self.asks_which:
             return ""
-        told = " ".join(reading.statement for reading in self._fitting(self._job.text, cards))
+        told = " ".join(reading.statement for reading in self._fitting(self._job.text, cards, near=near))
         return f"Yes, {told}" if told and exists(self._job.text) else told
 
     def of_others(self, named: Sequence[Card], everyone: Sequence[Card]) -> str:
@@ -151,8 +153,9 @@ class _Questions:
         sure = [reading for reading in told if reading.score >= _SURE]
         return told_by(sure[0]) if sure else ""
 
-    def _fitting(self, question: str, cards: Sequence[Card]) -> list[Reading]:
-        """Whoever the question is true of, none who is far less certain than another; else who comes near it."""
+    def _fitting(self, question: str, cards: Sequence[Card], *, near: bool = False) -> list[Reading]:
+        """Whoever the question is true of, none who is far less certain than another; else, with `near`, who comes
+        near it."""
         readings = []
         before = [card for card in self._job.concepts.cards if card.concept_id in self._job.spoken_of[:1]]
         if before:  # "which game did he give me?"
@@ -161,7 +164,8 @@ class _Questions:
             asked = about_each(question, mark(card.name)) or question
             readings.append(read_by_model(self._generator, asked, card, read(asked, card)))
         fitting = [one for one in readings if one.verdict is Verdict.YES]
-        fitting = fitting or [one for one in readings if one.verdict is not Verdict.UNKNOWN and one.score >= _NEAR]
+        if near and not fitting:
+            fitting = [one for one in readings if one.verdict is not Verdict.UNKNOWN and one.score >= _NEAR]
         best = max((reading.score for reading in fitting), default=0.0)
         return sorted((one for one in fitting if one.score >= best / 2), key=lambda one: -one.score)[:_FITTING]
 
