@@ -66,10 +66,10 @@ def asked_again(text: str, named: Sequence[str], before: str, spoken_of: Sequenc
     if re.sub(r"\b(?:and|or|my|our|the)\b|\W", "", rest, flags=re.IGNORECASE):
         return None
     whom = " and ".join(named)
-    for name in spoken_of:
-        again, found_names = re.subn(rf"<?(?<!\w){re.escape(name)}(?!\w)>?", whom, before, count=1, flags=re.IGNORECASE)
-        if found_names:
-            return again
+    patterns = [rf"<?(?<!\w){re.escape(name)}(?!\w)>?" for name in spoken_of]
+    said = [pattern for pattern in patterns if re.search(pattern, before, re.IGNORECASE)]
+    if said:  # of two, who is to be exchanged?
+        return re.sub(said[0], whom, before, count=1, flags=re.IGNORECASE) if len(said) == 1 else None
     if pronoun := _PRONOUN.search(before):
         whose = f"{whom}'s" if pronoun[0].casefold() in _WHOSE else whom
         return f"{before[: pronoun.start()]}{whose}{before[pronoun.end() :]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rapbot.inference.ages import compared
 from rapbot.inference.asking import is_yes_no
@@ -36,7 +37,7 @@ with it."""
 _NOBODY = "None of your cards says that."
 _SURE = 1.5
 """Log-odds from which on a card is believed that nobody named."""
-_NEAR = 2.5
+_NEAR = 3.5
 """The same, from which on a card is quoted that does not say Yes ("who sleeps outside?", "on the balcony")."""
 _OF_THEM = re.compile(r"\bof\s+(?:them|these|those|the\s+(?:two|three|four))\b", re.IGNORECASE)
 _WHO_IS = re.compile(r"(?i:who(?:['’]s| is)|tell me(?: more)? about)\s+((?:(?-i:[A-Z])[\w'-]*\s?)+?)\s*\?*$")
@@ -256,7 +257,7 @@ def _small_talk(generator: Generator, job: Job) -> str:
         return said
     if not is_talk(job.text) or not (generator.adapted or generator.sees):
         return ""
-    [written] = generator.generate([build_prompt(generator.layout, job, None, [])])
+    [written] = generator.generate([build_prompt(generator.layout, replace(job, history=()), None, [])])
     return sentence(clean(written))
 
 

@@ -64,7 +64,9 @@ def about_each(question: str, name: str) -> str | None:
             return None
         if not re.match(r"(?:i|we|you)\s", found[2], re.IGNORECASE):
             return f"{_SINGULAR.get(found[1].casefold(), found[1].capitalize())} {name} {found[2]}?"
-    if (mine := _MINE.fullmatch(rest)) and not mine["who"].casefold().startswith(("not ", "n't ")):
+    if mine := _MINE.fullmatch(rest):
+        if re.match(r"(?:he|she|it|they)\b", mine["who"], re.IGNORECASE) and not who[0].casefold().startswith("which"):
+            return None  # "what does she love?" asks about her
         return f"{mine['verb'].capitalize()} {mine['who']} {name}{mine['rest']}?"
     return f"Is {name} the one who {rest}?"
 
