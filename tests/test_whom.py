@@ -73,7 +73,10 @@ def test_a_kind_that_is_written_without_an_article(info: str, kind: str) -> None
         ("anybody allergic to nuts?", "Is X allergic to nuts?"),
         ("do you know anyone who plays chess?", "Is X the one who plays chess?"),
         ("who's vegan?", "Is X vegan?"),
-        ("which game did he give me", "Did he give X me?"),
+        ("which dog did he give me", "Did he give X me?"),
+        ("which mugs do we have from Rome", "Do we have X from Rome?"),
+        ("which room is he in?", None),  # no kind of thing that has a card
+        ("what year was it built?", None),
         ("What does she eat?", None),
         ("Who is she?", None),
         ("Where is it kept?", None),

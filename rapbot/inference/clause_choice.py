@@ -64,17 +64,42 @@ def nameless(text: str, card: Card) -> str:
 
 def judge_clauses(generator: Generator, question: str, card: Card) -> list[Judged]:
     """Every clause of the card, the best answer first."""
-    asked, said = nameless(question, card), clauses(card)
-    prompts = [build_clause_prompt(_BARE_AGE.sub(r"\1 years old", nameless(clause, card))) for clause in said]
-    judged = [_judged(clause, *answer) for clause, answer in zip(said, _ask(generator, prompts, asked), strict=True)]
-    return sorted(judged, key=lambda one: -_rank(one))
+    return judge_cards(generator, nameless(question, card), [card])[0]
+
+
+def judge_cards(generator: Generator, asked: str, cards: Sequence[Card]) -> list[list[Judged]]:
+    """Every clause of each card, the best answer first, to one question that calls each of them X."""
+    said = [(clause, card) for card in cards for clause in clauses(card)]
+    prompts = [build_clause_prompt(_BARE_AGE.sub(r"\1 years old", nameless(clause, card))) for clause, card in said]
+    judged: dict[int, list[Judged]] = {card.concept_id: [] for card in cards}
+    for (clause, card), answer in zip(said, _ask(generator, prompts, asked), strict=True):
+        judged[card.concept_id].append(_judged(clause, *answer))
+    return [sorted(judged[card.concept_id], key=lambda one: -_rank(one)) for card in cards]
 
 
 def read_by_model(generator: Generator, question: str, card: Card, reading: Reading) -> Reading:
     """What the card says by the model's judgement; `reading`: by its words, which decide yes and no where they can."""
-    if reading.verdict in (Verdict.YES, Verdict.NO) and len(reading.statement.split()) <= _TOO_MUCH:
+    if _is_decided(reading):
         return reading
-    judged = judge_clauses(generator, question, card)
+    return _believed(question, card, reading, judge_clauses(generator, question, card))
+
+
+def read_each(generator: Generator, asked: str, questions: Sequence[tuple[str, Reading]]) -> list[Reading]:
+    """The same of many cards, judged together: the question about each and what its words say; `asked` is the question
+    that calls each of them X."""
+    undecided = [reading.card for _, reading in questions if not _is_decided(reading)]
+    judged = dict(zip([card.concept_id for card in undecided], judge_cards(generator, asked, undecided), strict=True))
+    return [
+        reading if _is_decided(reading) else _believed(question, reading.card, reading, judged[reading.card.concept_id])
+        for question, reading in questions
+    ]
+
+
+def _is_decided(reading: Reading) -> bool:
+    return reading.verdict in (Verdict.YES, Verdict.NO) and len(reading.statement.split()) <= _TOO_MUCH
+
+
+def _believed(question: str, card: Card, reading: Reading, judged: Sequence[Judged]) -> Reading:
     believed = _BELIEVED if reading.verdict is Verdict.UNKNOWN else _BELIEVED_WITH_WORDS
     if not judged or judged[0].told < believed:
         return Reading(card, Verdict.UNKNOWN, "", 0.0)

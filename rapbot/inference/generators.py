@@ -138,12 +138,16 @@ class TextGenerator:
 
         asked = answer_tokens(self._tokenizer, question)
         firsts = [answer_tokens(self._tokenizer, verdict)[0] for verdict in verdicts]
-        judged: list[tuple[float, list[float]]] = []
+        begun = [[token for piece in self._tokens(one) for token in piece] for one in prompts]
+        # Of one length together: nobody waits for the padding of a much longer neighbour.
+        order = sorted(range(len(begun)), key=lambda number: len(begun[number]))
+        judged: dict[int, tuple[float, list[float]]] = {}
         with torch.inference_mode():
-            for at in range(0, len(prompts), _ROWS):
-                begun = [[token for piece in self._tokens(one) for token in piece] for one in prompts[at : at + _ROWS]]
-                judged += self._ask_rows(begun, asked, firsts)
-        return judged
+            for first in range(0, len(order), _ROWS):
+                chosen = order[first : first + _ROWS]
+                rows = self._ask_rows([begun[number] for number in chosen], asked, firsts)
+                judged |= dict(zip(chosen, rows, strict=True))
+        return [judged[number] for number in range(len(begun))]
 
     def _ask_rows(
         self, prompts: Sequence[list[int]], asked: list[int], firsts: list[int]

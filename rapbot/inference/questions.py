@@ -9,12 +9,12 @@ from dataclasses import replace
 from rapbot.inference.ages import compared
 from rapbot.inference.asking import is_yes_no
 from rapbot.inference.choosing import likeliest_statement
-from rapbot.inference.clause_choice import read_by_model
+from rapbot.inference.clause_choice import NAMELESS, read_by_model, read_each
 from rapbot.inference.clauses import clauses
 from rapbot.inference.drafts import Plan
 from rapbot.inference.guard import answer_or_none, clean
 from rapbot.inference.job import Card, Job, Scene
-from rapbot.inference.kindred import Phrase, kindred
+from rapbot.inference.kindred import Phrase, is_called, is_kind, kindred
 from rapbot.inference.looking import answer_from_scene
 from rapbot.inference.overview import asks_for_all, counted_or_listed, whole
 from rapbot.inference.prompt import POCKET_LORA, build_prompt
@@ -30,8 +30,8 @@ _WHOLE = 5
 """Cards that one answer tells whole."""
 _FITTING = 6
 """Cards that one answer to "who likes fish?" quotes."""
-_JUDGED = 160
-"""Clauses that a model judges for one question: some four seconds on two cores. Of more cards those that share words
+_JUDGED = 100
+"""Clauses that a model judges for one question: some three seconds on two cores. Of more cards those that share words
 with it."""
 
 _NOBODY = "None of your cards says that."
@@ -117,7 +117,13 @@ class _Questions:
     @property
     def asks_which(self) -> bool:
         """Whether a model can tell whom of several the question is about."""
-        return self._judges and about_each(self._job.text, "X") is not None
+        return self._judges and self._of_one(self._job.text, NAMELESS) is not None
+
+    def _of_one(self, question: str, name: str) -> str | None:
+        categories = {card.category for card in self._job.concepts.cards}
+        return about_each(
+            question, name, lambda kind: is_kind(kind) or any(is_called(kind, category) for category in categories)
+        )
 
     def which(self, cards: Sequence[Card], *, near: bool = False) -> str:
         """Whom of these the question is about ("who likes fish?"), or, with `near`, who comes near it; "" where it is
@@ -138,7 +144,7 @@ class _Questions:
                 lambda found: f"{names[0]}'s" if found[0].casefold() in _HIS else names[0], question, count=1
             )
         others = [card for card in everyone if card not in named and _speaks_of(card, names)]
-        if about_each(question, "X") is not None:
+        if self._of_one(question, NAMELESS) is not None:
             return " ".join(reading.statement for reading in self._fitting(question, others))
         readings = [self._read(question, card) for card in others]
         said = [one for one in readings if one.verdict is not Verdict.UNKNOWN and _holds(one.statement, names)]
@@ -157,13 +163,12 @@ class _Questions:
     def _fitting(self, question: str, cards: Sequence[Card], *, near: bool = False) -> list[Reading]:
         """Whoever the question is true of, none who is far less certain than another; else, with `near`, who comes
         near it."""
-        readings = []
         before = [card for card in self._job.concepts.cards if card.concept_id in self._job.spoken_of[:1]]
         if before:  # "which game did he give me?"
             question = _HE.sub(before[0].name.replace("_", " "), question)
-        for card in self._fewer(question, cards):
-            asked = about_each(question, mark(card.name)) or question
-            readings.append(read_by_model(self._generator, asked, card, read(asked, card)))
+        asked = [(self._of_one(question, mark(card.name)) or question, card) for card in self._fewer(question, cards)]
+        by_words = [(of_one, read(of_one, card)) for of_one, card in asked]
+        readings = read_each(self._generator, self._of_one(question, NAMELESS) or question, by_words)
         fitting = [one for one in readings if one.verdict is Verdict.YES]
         if near and not fitting:
             fitting = [one for one in readings if one.verdict is not Verdict.UNKNOWN and one.score >= _NEAR]

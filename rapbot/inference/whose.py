@@ -4,15 +4,20 @@ storms?" of each card. A model that was trained to answer that finds whom no wor
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from rapbot.inference.asking import without_lead
+from rapbot.inference.kindred import is_kind
 from rapbot.inference.verbs import BASE
+from rapbot.inference.vocabulary import words
 
 _ANY = r"(?:any|some|every|no)\s?(?:one|body)(?:\s+else)?"
 _OF = r"(?:\s+of\s+(?:them|these|those|you|us|all|(?:the|my|our|your)\s+(?:two|three|four|[\w'-]+s)))?"
 _WHO = re.compile(
-    rf"(?:(?:do\s+you\s+know\s+|tell\s+me\s+|is\s+there\s+|are\s+there\s+)?(?:{_ANY}|any\s+\w+|some\s+\w+)\s+(?:who|that|which)"
-    rf"|(?:tell\s+me\s+|do\s+you\s+know\s+)?(?:who(?:['’]s|\s+else|\s+all)?|which(?:\s+ones?|\s+(?!of\b)[\w'-]+)?{_OF}|what(?:['’]s|\s+else)?))\s+(?=\w)",
+    rf"(?:do\s+you\s+know\s+|tell\s+me\s+|is\s+there\s+|are\s+there\s+)?(?:(?:{_ANY}|any\s+\w+|some\s+\w+)\s+(?:who|that|which)"
+    rf"|who(?:\s+else|\s+all)?(?P<is1>['’]s)?|which(?:\s+ones?|\s+(?!of\b)(?P<kind>[\w'-]+))?{_OF}"
+    r"|what(?:\s+else|\s+(?P<thing>[\w'-]+)(?=\s+(?:is|are|was|were|do|does|did|has|have|had|can|could)\b))?(?P<is2>['’]s)?)"
+    r"\s+(?=\w)",
     re.IGNORECASE,
 )
 _EXISTS = re.compile(
@@ -29,15 +34,11 @@ _MINE = re.compile(
     re.IGNORECASE,
 )
 """What somebody did with it: "What did I buy in Portugal?"."""
+_AUXILIARIES = words("is are was were do does did has have had can could will would should must may might")
 _SINGULAR = {"are": "Is", "were": "Was", "do": "Does", "have": "Has"}
 _MOST = re.compile(r"\b(?:the\s+(?:most|least|best|worst|\w+est)|older|younger|bigger|taller|heavier)\b", re.IGNORECASE)
 """No card tells that alone."""
 _NOBODY = re.compile(r"\b(?:no\s?(?:one|body)|none)\b", re.IGNORECASE)
-
-
-def asks_which(question: str) -> bool:
-    """Whether the answer is one of the cards, not what a card tells."""
-    return about_each(question, "X") is not None
 
 
 def exists(question: str) -> bool:
@@ -46,8 +47,9 @@ def exists(question: str) -> bool:
     return bool(_EXISTS.fullmatch(text) or _ANYONE.fullmatch(text))
 
 
-def about_each(question: str, name: str) -> str | None:
-    """The question about one concept, called `name`; None where it does not ask which of them it is."""
+def about_each(question: str, name: str, known: Callable[[str], bool] = is_kind) -> str | None:
+    """The question about one concept, called `name`; None where it does not ask which of them it is: `known` says of a
+    word whether it names a kind of them ("which mug", unlike "which room")."""
     text = _bare(question)
     if found := _EXISTS.fullmatch(text):
         verb = _SINGULAR.get(found["verb"].casefold(), found["verb"].capitalize())
@@ -58,14 +60,22 @@ def about_each(question: str, name: str) -> str | None:
     who = _WHO.match(text)
     if who is None or _NOBODY.search(who[0]) or _MOST.search(text):
         return None
-    rest = f"is {text[who.end() :]}" if re.search(r"['’]s\s$", who[0]) else text[who.end() :]
+    noun = who["kind"] or who["thing"]
+    if noun and noun.casefold() not in _AUXILIARIES and not known(noun):
+        return None
+    begun = who.start("kind") if noun and noun.casefold() in _AUXILIARIES else who.end()
+    return _of_one(f"{'is ' if who['is1'] or who['is2'] else ''}{text[begun:]}", name, which=bool(who["kind"]))
+
+
+def _of_one(rest: str, name: str, *, which: bool) -> str | None:
+    """`rest`: what follows "who" or "which mug"."""
     if found := _BE.fullmatch(rest):
         if _about_somebody(found[2]):
             return None
         if not re.match(r"(?:i|we|you)\s", found[2], re.IGNORECASE):
             return f"{_SINGULAR.get(found[1].casefold(), found[1].capitalize())} {name} {found[2]}?"
     if mine := _MINE.fullmatch(rest):
-        if re.match(r"(?:he|she|it|they)\b", mine["who"], re.IGNORECASE) and not who[0].casefold().startswith("which"):
+        if re.match(r"(?:he|she|it|they)\b", mine["who"], re.IGNORECASE) and not which:
             return None  # "what does she love?" asks about her
         return f"{mine['verb'].capitalize()} {mine['who']} {name}{mine['rest']}?"
     return f"Is {name} the one who {rest}?"
