@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rapbot.inference.job import Answer, Job, Task
-from rapbot.inference.questions import told_by
+from rapbot.inference.questions import answer_at_once, told_by, whom
 from rapbot.inference.reading import Verdict, most_telling, read_all
 from rapbot.inference.writing import defused, with_names
 
@@ -13,12 +13,16 @@ def answer_offhand(job: Job) -> Answer | None:
     if job.task is not Task.QUESTION or job.photo is not None or job.options:
         return None
     job = defused(job)
-    if job.mentioned:
-        asked = [card for card in job.concepts.cards if card.concept_id in job.mentioned]
-        told = [reading for reading in read_all(job.text, asked) if reading.verdict is not Verdict.UNKNOWN]
+    meant = whom(job, None, [card for card in job.concepts.cards if card.concept_id in job.mentioned])
+    if at_once := answer_at_once(job, None, meant):
+        return _answer(job, at_once)
+    if meant.cards:
+        told = [reading for reading in read_all(job.text, meant.cards) if reading.verdict is not Verdict.UNKNOWN]
     else:
         told = most_telling(job.text, job.concepts.cards)
-    if not told:
-        return None
-    said = with_names(" ".join(map(told_by, told)), job)
+    return _answer(job, " ".join(map(told_by, told))) if told else None
+
+
+def _answer(job: Job, text: str) -> Answer:
+    said = with_names(text, job)
     return Answer(job.id, said.text, named=said.named)

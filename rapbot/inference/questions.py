@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from rapbot.inference.ages import compared
 from rapbot.inference.asking import is_yes_no
@@ -46,24 +47,44 @@ _HIM = re.compile(r"(?<![\w'’])(?:him|her|his|hers|it|its|he|she)(?![\w'’])"
 _HIS = words("his her hers its")
 
 
-def answer_question(generator: Generator, job: Job, scene: Scene | None, chosen: Sequence[Card]) -> Plan | str:
+class Whom(NamedTuple):
+    """Which cards a question is for. `named`: in words; `phrase`: by kind; `cards`: all these, or who is in the photo."""
+
+    named: Sequence[Card]
+    phrase: Phrase | None
+    cards: Sequence[Card]
+
+
+def whom(job: Job, scene: Scene | None, chosen: Sequence[Card]) -> Whom:
     """`chosen`: whom the question names or means, else who is in the photo or was spoken of."""
-    everyone = job.concepts.cards
     named = [card for card in chosen if card.concept_id in job.mentioned]
-    if scene is None and not named and (said := _small_talk(generator, job)):
-        return said
-    if scene is not None and (seen := answer_from_scene(job, scene, named)):
-        return seen
-    phrase = kindred(job.text, everyone)
+    phrase = kindred(job.text, job.concepts.cards)
     if phrase and named and not _belongs(job.text, phrase, named):
         phrase = None
-    if not named and scene is None and (said := counted_or_listed(job.text, everyone)):
+    return Whom(named, phrase, _of_kind(phrase, scene, job.concepts.cards) if phrase else named or list(chosen))
+
+
+def answer_at_once(job: Job, scene: Scene | None, meant: Whom) -> str:
+    """What needs no judgement: thanks, lists and counts, whole cards, who is older; "" for anything else."""
+    everyone = job.concepts.cards
+    if scene is None and not meant.named and (said := reply_to(job.text) or counted_or_listed(job.text, everyone)):
         return said
-    meant = _of_kind(phrase, scene, everyone) if phrase else named or list(chosen)
-    if asks_for_all(job.text, meant, (phrase.start, phrase.end) if phrase else None):
-        return " ".join(whole(card) for card in meant[:_WHOLE])
-    if older := compared(job.text, meant if len(meant) > 1 else everyone):
-        return older
+    if asks_for_all(job.text, meant.cards, (meant.phrase.start, meant.phrase.end) if meant.phrase else None):
+        return " ".join(whole(card) for card in meant.cards[:_WHOLE])
+    return compared(job.text, meant.cards if len(meant.cards) > 1 else everyone)
+
+
+def answer_question(generator: Generator, job: Job, scene: Scene | None, chosen: Sequence[Card]) -> Plan | str:
+    """`chosen` as in `whom`."""
+    everyone = job.concepts.cards
+    found = whom(job, scene, chosen)
+    named, phrase, meant = found
+    if scene is not None and (seen := answer_from_scene(job, scene, named)):
+        return seen
+    if said := answer_at_once(job, scene, found):
+        return said
+    if scene is None and not named and (said := _talk(generator, job)):
+        return said
     questions = _Questions(generator, job, scene)
     if not named and (phrase is None or _asks_for_one(job.text, phrase)):
         of_them = phrase is not None or scene is not None or _OF_THEM.search(job.text)
@@ -256,10 +277,8 @@ def _asks_for_one(question: str, phrase: Phrase | None) -> bool:
     return told.startswith(("which", "any", "what ")) or " of " in told or " any " in before
 
 
-def _small_talk(generator: Generator, job: Job) -> str:
-    """An ordinary sentence, where no more is expected; the model's own where no single one fits."""
-    if said := reply_to(job.text):
-        return said
+def _talk(generator: Generator, job: Job) -> str:
+    """The model's own sentence, where there is no single one for what was said."""
     if not is_talk(job.text) or not (generator.adapted or generator.sees):
         return ""
     [written] = generator.generate([build_prompt(generator.layout, replace(job, history=()), None, [])])

@@ -26,6 +26,7 @@ from rapbot.inference.guard import (
 )
 from rapbot.inference.job import Card, Job, Scene, Task
 from rapbot.inference.looking import look_for, two_places
+from rapbot.inference.overview import counted_or_listed
 from rapbot.inference.prompt import POCKET_LORA, Pictures, build_prompt, select_cards
 from rapbot.inference.questions import answer_question, silent, told_by
 from rapbot.inference.reading import Verdict, read
@@ -196,7 +197,8 @@ class _Writer:
         job, scene = material.job, material.scene
         chosen = select_cards(job, scene, self.generator.concepts_in_prompt)
         if self.generator.sees and (chosen or scene is not None):
-            return self._answer_by_sight(material, chosen)
+            listed = "" if scene is not None or job.mentioned else counted_or_listed(job.text, job.concepts.cards)
+            return listed or self._answer_by_sight(material, chosen)
         return answer_question(self.generator, job, scene, chosen)
 
     def _answer_by_sight(self, material: Material, chosen: Sequence[Card]) -> Plan:
