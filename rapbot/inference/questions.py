@@ -48,7 +48,7 @@ _HIS = words("his her hers its")
 
 
 class Whom(NamedTuple):
-    """Which cards a question is for. `named`: in words; `phrase`: by kind; `cards`: all these, or who is in the photo."""
+    """Which cards a question is for. `named`: in words; `phrase`: by kind; `cards`: these, or who is in the photo."""
 
     named: Sequence[Card]
     phrase: Phrase | None
