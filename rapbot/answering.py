@@ -5,32 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from rapbot.albums import Album, combined
-from rapbot.concepts.mentions import Mention, find_mentions, nearest_names
 from rapbot.concepts.visibility import Sight, Visibility
 from rapbot.config import Settings
 from rapbot.conversation import AnswerRecord, ChatContext, Conversations
-from rapbot.errors import ConceptError, Gone, NameUnknown, PhotoError, RapbotError, TextError
-from rapbot.following import asked_again, asks_which_of_them, is_elliptic, meant_before
+from rapbot.errors import ConceptError, Gone, PhotoError, RapbotError, TextError
 from rapbot.i18n import _
 from rapbot.inference.job import Answer, AvatarPicture, Job, Scene, Task, Turn
-from rapbot.inference.kindred import kindred
 from rapbot.inference.offhand import answer_offhand
 from rapbot.inference.queue import JobQueue
+from rapbot.meaning import meaning_of, named_in
 from rapbot.messages import Action, Actor, Chat, ChatKind, Photo, ProgressListener, Reply, Request, Sighting
 from rapbot.phrases import why_sentences, without_brackets
-from rapbot.understanding import (
-    has_pronoun,
-    introduced,
-    is_remark,
-    points_to_photo,
-    understand,
-    unknown_subject,
-)
+from rapbot.understanding import introduced, is_remark, points_to_photo, understand
 from rapbot.watching import number
 
 _EARLIER = 8
@@ -96,7 +86,7 @@ class Answering:
     ) -> Reply:
         context = self._context(request)
         sight = await self._visibility.of(request.actor, request.chat)
-        mentioned = await self._mentioned(request.text, sight)
+        mentioned = await asyncio.to_thread(named_in, request.text, sight)
         if task is Task.FIND and mentioned:
             task = Task.LOCATE
         photo = request.photos[0].data if request.photos else context.photo
@@ -203,49 +193,30 @@ class Answering:
             raise TextError(_("That is {count} characters; I read up to {limit}.").format(count=len(text), limit=limit))
         if not text and not request.photos:
             raise TextError(_("Send me a photo, or ask me something."))
-        mentions = [m for m in await self._mentions(text, sight) if m.certain]
-        mentioned = _meant(text, mentions, sight)
-        if not request.photos and (again := await asyncio.to_thread(_again, text, mentions, context, sight)):
-            text, mentions = again, [m for m in await self._mentions(again, sight) if m.certain]
-            mentioned = mentioned or _meant(text, mentions, sight)
-        mentioned += tuple(
-            c.concept_id for c in sight.visible.cards if c.name in ask.about and c.concept_id not in mentioned
-        )
-        wish = understand(text, tuple((m.start, m.end) for m in mentions))
-        spoken_of: tuple[int, ...] = ()
-        if not mentioned:
-            _refuse_unknown(text, sight)
-            mentioned, spoken_of = await asyncio.to_thread(
-                _without_name, text, context, sight, seen=bool(request.photos)
-            )
+        seen = bool(request.photos)
+        meant = await asyncio.to_thread(meaning_of, text, context, sight, seen=seen, about=ask.about)
+        wish = understand(meant.text, meant.spans)
         photo = request.photos[0].data if request.photos else None
         if photo is None and (wish.task in _NEEDS_PHOTO or wish.about_picture):
             photo = context.photo
         task = wish.task
-        if request.photos and task is Task.QUESTION and is_remark(text, tuple((m.start, m.end) for m in mentions)):
+        if seen and task is Task.QUESTION and is_remark(meant.text, meant.spans):
             task = Task.CAPTION
-        if photo is None and (task is Task.LOCATE or (task is Task.FIND and not points_to_photo(text))):
+        if photo is None and (task is Task.LOCATE or (task is Task.FIND and not points_to_photo(meant.text))):
             task = Task.QUESTION  # "where is Lala?", "who ruins the lawn there?": perhaps a card knows
         return self.job(
             request.actor,
             task,
-            text=text,
+            text=meant.text,
             photo=photo,
             concepts=sight.visible,
-            mentioned=mentioned,
-            spoken_of=spoken_of,
+            mentioned=meant.mentioned,
+            spoken_of=meant.spoken_of,
             history=context.turns,
             options=ask.options,
             picture=ask.picture,
             chat=_group(request),
         )
-
-    async def _mentioned(self, text: str, sight: Sight) -> tuple[int, ...]:
-        return _meant(text, [m for m in await self._mentions(text, sight) if m.certain], sight)
-
-    async def _mentions(self, text: str, sight: Sight) -> list[Mention]:
-        """Which concepts the text names; in a thread, because a matcher of many new names takes over 20 ms to build."""
-        return await asyncio.to_thread(find_mentions, text, sight.names)
 
     async def _submit(self, job: Job, sight: Sight, listener: ProgressListener | None) -> Answer:
         """The worker's answer; a model that sees gets the avatars that it asks for after looking."""
@@ -324,50 +295,6 @@ def _without_marks(listener: ProgressListener | None, job: Job) -> ProgressListe
     )
 
 
-def _meant(text: str, mentions: list[Mention], sight: Sight) -> tuple[int, ...]:
-    """Concept ids, first named first; a name that several people share in this group means all of them."""
-    meant = (other for m in mentions for other in sight.namesakes(m.concept_id, text[m.start : m.end]))
-    return tuple(dict.fromkeys(meant))
-
-
-def _again(text: str, mentions: Sequence[Mention], context: ChatContext, sight: Sight) -> str | None:
-    """The last question of the chat, asked of whom `text` names or means ("and the doll?")."""
-    cards = {card.concept_id: card for card in sight.visible.cards}
-    spoken_of = [cards[one].name for one in context.subjects if one in cards]
-    if not context.turns or not spoken_of:
-        return None
-    named = list(dict.fromkeys(text[m.start : m.end] for m in mentions))
-    if phrase := kindred(text, sight.visible.cards):
-        of_kind = [cards[one].name for one in phrase.ids]
-        if mentions:  # "and the Moomin mug?"
-            text = f"{text[: phrase.start]}{' and '.join(named)}{text[phrase.end :]}"
-        elif len(of_kind) == 1:
-            text, named = f"{text[: phrase.start]}{of_kind[0]}{text[phrase.end :]}", of_kind
-    before = context.turns[-1].question
-    asked = kindred(before, sight.visible.cards)
-    if asked and not before[asked.start : asked.end].casefold().startswith(("which", "any")):  # "what does my dog eat?"
-        before = f"{before[: asked.start]}{spoken_of[0]}{before[asked.end :]}"
-    return asked_again(text, named, before, spoken_of)
-
-
-def _without_name(
-    text: str, context: ChatContext, sight: Sight, *, seen: bool
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Whom a text without a name certainly means ("she"), and whom it may mean; in a new photo (`seen`) "she" may be
-    somebody else."""
-    cards = {card.concept_id: card for card in sight.visible.cards}
-    spoken_of = [cards[one] for one in context.subjects if one in cards]
-    of_kind = kindred(text, sight.visible.cards) is not None
-    if spoken_of and has_pronoun(text):
-        said = context.turns[-1].answer if context.turns else ""
-        quoted = [one.concept_id for one in find_mentions(said, sight.names) if one.certain]  # "lent to Fee"
-        meant = meant_before(text, spoken_of, [cards[one] for one in (*quoted, *context.earlier) if one in cards])
-        return ((), meant) if seen or of_kind or asks_which_of_them(text) else (meant, ())
-    if of_kind:
-        return (), ()
-    return (), tuple(card.concept_id for card in spoken_of[:1]) if is_elliptic(text) and not seen else ()
-
-
 def _group(request: Request) -> str:
     return request.chat.id if request.chat.kind is ChatKind.GROUP else ""
 
@@ -375,10 +302,3 @@ def _group(request: Request) -> str:
 def _still_visible(record: AnswerRecord, sight: Sight) -> tuple[Sighting, ...]:
     visible = {card.concept_id for card in sight.visible.cards}
     return tuple(one for one in record.scene.sightings if one.concept_id in visible)
-
-
-def _refuse_unknown(text: str, sight: Sight) -> None:
-    name = unknown_subject(text)
-    if name is None or kindred(text, sight.visible.cards) or any(name in card.info for card in sight.visible.cards):
-        return
-    raise NameUnknown(name, nearest_names(name, [known for _id, known in sight.names]))

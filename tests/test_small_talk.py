@@ -6,7 +6,7 @@ import pytest
 
 from rapbot.inference.job import Card
 from rapbot.inference.overview import asks_for_all, counted_or_listed, whole
-from rapbot.inference.small_talk import is_talk, reply_to
+from rapbot.inference.small_talk import is_personal, is_talk, reply_to
 from rapbot.understanding import introduced, is_remark
 
 LALA = Card(1, "Lala", "dog", "My dog, a corgi. She loves cheese.")
@@ -47,6 +47,18 @@ def test_what_has_no_single_answer_is_left_to_a_model() -> None:
     assert is_talk("hey, tell me a joke")
     assert is_talk("I am so tired today")
     assert not is_talk("tell me about Milo")
+
+
+@pytest.mark.parametrize("text", ["I really like your style", "how old are you?", "let's play!", "do you sleep?"])
+def test_what_is_said_to_the_bot_is_personal(text: str) -> None:
+    assert is_personal(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["do you know my birthday?", "who likes fish?", "red mug from Rome", "where's the key"]
+)
+def test_what_is_asked_of_the_cards_is_not(text: str) -> None:
+    assert not is_personal(text)
 
 
 @pytest.mark.parametrize(

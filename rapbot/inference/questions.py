@@ -21,7 +21,7 @@ from rapbot.inference.overview import asks_for_all, counted_or_listed, whole
 from rapbot.inference.prompt import POCKET_LORA, build_prompt
 from rapbot.inference.reading import FAVOURITE, Reading, Verdict, most_telling, read
 from rapbot.inference.seams import Generator
-from rapbot.inference.small_talk import is_talk, reply_to
+from rapbot.inference.small_talk import is_personal, is_talk, reply_to
 from rapbot.inference.topics import is_unmistakable
 from rapbot.inference.vocabulary import words
 from rapbot.inference.whose import about_each, exists
@@ -35,7 +35,6 @@ _JUDGED = 100
 """Clauses that a model judges for one question: some three seconds on two cores. Of more cards those that share words
 with it."""
 
-_NOBODY = "None of your cards says that."
 _SURE = 1.5
 """Log-odds from which on a card is believed that nobody named."""
 _NEAR = 3.5
@@ -83,7 +82,7 @@ def answer_question(generator: Generator, job: Job, scene: Scene | None, chosen:
         return seen
     if said := answer_at_once(job, scene, found):
         return said
-    if scene is None and not named and (said := _talk(generator, job)):
+    if scene is None and not named and is_talk(job.text) and (said := _talk(generator, job)):
         return said
     questions = _Questions(generator, job, scene)
     if not named and (phrase is None or _asks_for_one(job.text, phrase)):
@@ -92,7 +91,8 @@ def answer_question(generator: Generator, job: Job, scene: Scene | None, chosen:
             return quoted
         if questions.asks_which:
             near = _HIM.search(job.text) is None
-            return questions.which(meant if meant and of_them else everyone, near=near) or _NOBODY
+            fitting = questions.which(meant if meant and of_them else everyone, near=near)
+            return fitting or _nothing(generator, job, scene, [])
     if meant and (told := questions.about(meant, named=bool(named))):
         return told
     others = [card for card in everyone if card not in meant]
@@ -101,7 +101,7 @@ def answer_question(generator: Generator, job: Job, scene: Scene | None, chosen:
         told = told or ("" if _is_named(job.text, named) else questions.which(others))  # "who wants it quiet?"
     elif scene is None:  # "who feeds the fish?", "when is the wedding?"
         told = questions.which(others) if phrase else questions.anywhere(everyone)
-    return told or _nothing(scene, meant, everyone)
+    return told or _nothing(generator, job, scene, meant)
 
 
 def told_by(reading: Reading) -> str:
@@ -278,19 +278,22 @@ def _asks_for_one(question: str, phrase: Phrase | None) -> bool:
 
 
 def _talk(generator: Generator, job: Job) -> str:
-    """The model's own sentence, where there is no single one for what was said."""
-    if not is_talk(job.text) or not (generator.adapted or generator.sees):
+    """The model's own sentence, where there is no single one for what was said; "" of a model that cannot talk."""
+    if not (generator.adapted or generator.sees):
         return ""
     [written] = generator.generate([build_prompt(generator.layout, replace(job, history=()), None, [])])
     return sentence(clean(written))
 
 
-def _nothing(scene: Scene | None, meant: Sequence[Card], everyone: Sequence[Card]) -> str:
-    """That nothing tells it."""
+def _nothing(generator: Generator, job: Job, scene: Scene | None, meant: Sequence[Card]) -> str:
+    """That nothing tells it, or an ordinary sentence where nothing was asked of the cards."""
     if scene is not None and meant:
         return f"I can't tell that from the photo, and {silent(meant[:_WHOLE])}."
     if scene is not None:
         return "I can't tell that from this photo."
     if meant:
         return sentence(silent(meant[:_WHOLE]))
-    return _NOBODY if everyone else "I don't know that yet: you have not taught me anything."
+    if is_personal(job.text) and (said := _talk(generator, job)):
+        return said
+    none = "None of your cards says that."
+    return none if job.concepts.cards else "I don't know that yet: you have not taught me anything."

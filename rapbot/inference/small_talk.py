@@ -6,7 +6,7 @@ import re
 
 from rapidfuzz import fuzz, process
 
-from rapbot.inference.asking import without_lead
+from rapbot.inference.asking import asks, without_lead
 from rapbot.inference.vocabulary import words
 
 _SAID = {
@@ -85,6 +85,19 @@ _TALK = re.compile(
     re.IGNORECASE,
 )
 """What a model that learned to talk answers: there is no one sentence for these."""
+
+
+_PERSONAL = re.compile(r"(?<!\w)(?:i|i['’]?m|i['’]ve|i['’]ll|me|you|u|we|us|let['’]?s)(?!\w)", re.IGNORECASE)
+_TO_YOU = re.compile(r"\b(?:you|u|your|yourself)\b", re.IGNORECASE)
+_OF_MINE = re.compile(r"\b(?:my|our|know|remember|tell|told|say|said|taught)\b", re.IGNORECASE)
+
+
+def is_personal(text: str) -> bool:
+    """Whether what no card answers was rather said to the bot: "I like your style", "how old are you?"; unlike "do you
+    know my birthday?"."""
+    if asks(text):
+        return _TO_YOU.search(text) is not None and _OF_MINE.search(text) is None
+    return _PERSONAL.search(text) is not None
 
 
 def reply_to(text: str) -> str:
