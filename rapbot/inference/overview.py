@@ -31,7 +31,6 @@ _ALL = re.compile(
     | (?:anything|everything|something|more|all)(?:\s+\w+){{0,3}}\s+(?:about|on)\s+{_IT}
     | (?:describe|introduce|summari[sz]e|show|show\s+me|compare|about)\s+{_IT}
     | who(?:\s+(?:is|was|are)|['’]?s)\s+{_IT}(?:\s+again)?
-    | what(?:\s+(?:is|was|are)|['’]?s)\s+{_IT}(?:\s+again)?
     | (?:what|how)\s+about\s+{_IT}
     | (?:and\s+)?{_IT}
     | {_IT}(?:\s+(?:info|card|details|profile|facts|story|please))
