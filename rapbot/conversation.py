@@ -141,6 +141,7 @@ class Conversations:
             if person != but:
                 context.turns = ()
                 context.subjects = tuple(subject for subject in context.subjects if subject != concept_id)
+                context.earlier = tuple(subject for subject in context.earlier if subject != concept_id)
         for key, record in list(self._answers.items()):
             if record.actor_id != but and any(c.concept_id == concept_id for c in record.scene.candidates):
                 del self._answers[key]

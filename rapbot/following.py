@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence, Set
 
+from rapbot.inference.asking import LONGEST_ASIDE
 from rapbot.inference.job import Card
 from rapbot.inference.kindred import is_human
 from rapbot.inference.kinds import is_animal
@@ -57,7 +58,7 @@ def asked_again(text: str, named: Sequence[str], before: str, spoken_of: Sequenc
     `named`: what `text` calls them; `before`: the question before; `spoken_of`: whom that was about. None where the
     text says more than a name, or the question before was about nobody.
     """
-    found = _AND.match(text.strip()) or _DOES.match(text.strip())
+    found = None if len(text) > LONGEST_ASIDE else _AND.match(text.strip()) or _DOES.match(text.strip())
     if found is None or not named or not before or not spoken_of:
         return None
     rest = found["who"]
@@ -69,7 +70,7 @@ def asked_again(text: str, named: Sequence[str], before: str, spoken_of: Sequenc
     patterns = [rf"<?(?<!\w){re.escape(name)}(?!\w)>?" for name in spoken_of]
     said = [pattern for pattern in patterns if re.search(pattern, before, re.IGNORECASE)]
     if said:  # of two, who is to be exchanged?
-        return re.sub(said[0], whom, before, count=1, flags=re.IGNORECASE) if len(said) == 1 else None
+        return re.sub(said[0], lambda _: whom, before, count=1, flags=re.IGNORECASE) if len(said) == 1 else None
     if pronoun := _PRONOUN.search(before):
         whose = f"{whom}'s" if pronoun[0].casefold() in _WHOSE else whom
         return f"{before[: pronoun.start()]}{whose}{before[pronoun.end() :]}"
@@ -79,7 +80,7 @@ def asked_again(text: str, named: Sequence[str], before: str, spoken_of: Sequenc
 
 def is_elliptic(text: str) -> bool:
     """Whether a text asks about whom the chat speaks of, without a word for them: "since when?", "in which city?"."""
-    return _SHORT.match(text.strip()) is not None
+    return len(text) <= LONGEST_ASIDE and _SHORT.match(text.strip()) is not None
 
 
 def asks_which_of_them(text: str) -> bool:

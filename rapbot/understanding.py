@@ -58,6 +58,8 @@ _ABOUT_PICTURE = re.compile(
     rf"|next to|left|right|background|foreground|colou?rs? (?:is|are|of))\b",
     re.I,
 )
+_LONGEST_INTRODUCTION = 500
+"""Characters."""
 _REMARK = re.compile(
     r"(?:look|hey|hi|hello|wow|oh|this|that|that['’]s|here|here['’]s|meet|say\s+(?:hi|hello)|it['’]s|my|our|the|an?|we|i|me|us|just"
     r"|today|yesterday|at|in|on|from|with|so|such|good|happy|lovely|beautiful|cute|best|another|new|first|last|finally|again"
@@ -125,7 +127,7 @@ def is_remark(text: str, spans: tuple[tuple[int, int], ...]) -> bool:
 
 def introduced(text: str) -> str:
     """What /remember may be given of "this is my dog Lala, she loves cheese"; "" where nobody is introduced."""
-    found = _INTRODUCES.match(text.strip())
+    found = _INTRODUCES.match(text.strip()) if len(text) <= _LONGEST_INTRODUCTION else None
     return " ".join((found["who"] or found["whom"]).split()) if found and not asks(text) else ""
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
+from rapbot.command_words import split_name
 from rapbot.following import asked_again, is_elliptic, meant_before
 from rapbot.inference.ages import compared
 from rapbot.inference.job import Card
 from rapbot.inference.kindred import kind_named, kindred
+from rapbot.inference.overview import asks_for_all, counted_or_listed
+from rapbot.inference.small_talk import reply_to
 from rapbot.inference.whose import about_each, exists
+from rapbot.understanding import introduced, unknown_subject
 
 LALA = Card(1, "Lala", "corgi", "My corgi, 5 years. She loves cheese.")
 BELLO = Card(2, "Bello", "chow chow", "9 yrs. Sleeps on the balcony.")
@@ -165,3 +171,36 @@ def test_whole_questions_are_not(text: str) -> None:
 def test_whom_a_pronoun_means(text: str, spoken_of: list[Card], others: list[Card], names: str) -> None:
     meant = meant_before(text, spoken_of, others)
     assert " ".join(card.name for card in EVERYONE if card.concept_id in meant) == names
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "who is " + "A" * 1990 + "!",
+        "who is " + "Ab " * 600 + "!",
+        "and " + " " * 1990 + "x",
+        "which of my " * 160,
+        "how many " + "do you " * 280,
+        "this is my " + "a " * 900,
+    ],
+)
+def test_no_text_keeps_anybody_busy(text: str) -> None:
+    """2,000 characters are read. What may be said in many ways reads 300, and the rest of it in one go."""
+    for said in (text, text[:299]):
+        began = time.process_time()
+        kindred(said, EVERYONE)
+        about_each(said, "X")
+        compared(said, EVERYONE)
+        is_elliptic(said)
+        asked_again(said, ["Lala"], said, ["Lala"])
+        asks_for_all(said, EVERYONE)
+        counted_or_listed(said, EVERYONE)
+        reply_to(said)
+        introduced(said)
+        unknown_subject(said)
+        split_name(said)
+        assert time.process_time() - began < 0.5  # some 20 ms; minutes where a pattern tries every way to read it
+
+
+def test_a_name_is_no_pattern() -> None:
+    assert asked_again("and A\\1 B?", ["A\\1 B"], "what does Lala eat?", ["Lala"]) == "what does A\\1 B eat?"

@@ -6,6 +6,7 @@ import datetime
 import re
 from collections.abc import Sequence
 
+from rapbot.inference.asking import LONGEST_ASIDE
 from rapbot.inference.clauses import clauses
 from rapbot.inference.job import Card
 from rapbot.inference.kindred import is_human
@@ -33,7 +34,7 @@ _UNITS = {"y": 365.25, "m": 30.4, "w": 7.0}
 def compared(question: str, cards: Sequence[Card]) -> str:
     """Who of these is the oldest (youngest, older ...) by what the cards tell; "" where it is no such question or fewer
     than two of them tell an age."""
-    asked = _ASKS.search(question)
+    asked = _ASKS.search(question[:LONGEST_ASIDE])
     if asked is None or _DENIES.search(question):
         return ""
     known = list(filter(None, map(age_of, cards)))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+LONGEST_ASIDE = 300
+"""Characters of what may be small talk, a follow-up or a question for all cards: patterns with much choice read no
+more."""
 _LEAD = re.compile(r"^[^\W\d_][\w' ’]{0,30}[,:;.!–—-]+\s+(?=\S)")
 """A few words before the question itself: "Hey, ", "Just wondering: ", "One more thing. "."""
 _AND = re.compile(r"^(?:and|so|but|also|ok|okay|well|then|please)\s+", re.IGNORECASE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from rapbot.inference.asking import without_lead
+from rapbot.inference.asking import LONGEST_ASIDE, without_lead
 from rapbot.inference.clause_choice import nameless
 from rapbot.inference.job import Card
 from rapbot.inference.kindred import everything, is_human, is_kind, kindred
@@ -79,7 +79,7 @@ _EVERYONE = re.compile(r"(?:everyone|everybody)", re.IGNORECASE)
 
 def asks_for_all(question: str, asked: Sequence[Card], span: tuple[int, int] | None = None) -> bool:
     """Whether whatever a card tells answers it. `asked`: whom it means; `span`: where it says so without a name."""
-    if not asked:
+    if not asked or len(question) > LONGEST_ASIDE:
         return False
     text = f"{question[: span[0]]}X{question[span[1] :]}" if span else question
     for card in asked:
@@ -103,6 +103,8 @@ def whole(card: Card) -> str:
 
 def counted_or_listed(question: str, cards: Sequence[Card]) -> str:
     """The answer to "how many dogs do I have?" and "what are my mugs called?"; "" where it is no such question."""
+    if len(question) > LONGEST_ASIDE:
+        return ""
     text = _AFTER.sub("", " ".join(without_lead(question).split()).strip(" ?.!"))
     found = _COUNT.fullmatch(text) or _LIST.fullmatch(text) or _NAME.fullmatch(text)
     if found is None:

@@ -40,7 +40,7 @@ _SURE = 1.5
 _NEAR = 3.5
 """The same, from which on a card is quoted that does not say Yes ("who sleeps outside?", "on the balcony")."""
 _OF_THEM = re.compile(r"\bof\s+(?:them|these|those|the\s+(?:two|three|four))\b", re.IGNORECASE)
-_WHO_IS = re.compile(r"(?i:who(?:['’]s| is)|tell me(?: more)? about)\s+((?:(?-i:[A-Z])[\w'-]*\s?)+?)\s*\?*$")
+_WHO_IS = re.compile(r"(?i:who(?:['’]s| is)|tell me(?: more)? about)\s+([A-Z][\w'-]*(?:\s+[A-Z][\w'-]*)*)\s*\?*$")
 _HE = re.compile(r"(?<![\w'’])(?:he|she|him|her)(?=\s+(?!s\b)\w|\W*$)", re.IGNORECASE)
 _HIM = re.compile(r"(?<![\w'’])(?:him|her|his|hers|it|its|he|she)(?![\w'’])", re.IGNORECASE)
 _HIS = words("his her hers its")
@@ -186,7 +186,7 @@ class _Questions:
         near it."""
         before = [card for card in self._job.concepts.cards if card.concept_id in self._job.spoken_of[:1]]
         if before:  # "which game did he give me?"
-            question = _HE.sub(before[0].name.replace("_", " "), question)
+            question = _HE.sub(lambda _: before[0].name.replace("_", " "), question)
         asked = [(self._of_one(question, mark(card.name)) or question, card) for card in self._fewer(question, cards)]
         by_words = [(of_one, read(of_one, card)) for of_one, card in asked]
         readings = read_each(self._generator, self._of_one(question, NAMELESS) or question, by_words)

@@ -6,7 +6,7 @@ import re
 
 from rapidfuzz import fuzz, process
 
-from rapbot.inference.asking import asks, without_lead
+from rapbot.inference.asking import LONGEST_ASIDE, asks, without_lead
 from rapbot.inference.vocabulary import words
 
 _SAID = {
@@ -102,6 +102,8 @@ def is_personal(text: str) -> bool:
 
 def reply_to(text: str) -> str:
     """The sentence for a greeting, thanks and the like; "" for anything else."""
+    if len(text) > LONGEST_ASIDE:
+        return ""
     said = re.sub(r"(.)\1{2,}", r"\1", re.sub(r"['’]", "", text.casefold()))
     named = re.findall(r"[a-z]+", said)
     if not named or len(named) > 9 or re.search(r"\d|[^\W\d_a-z]", said):
@@ -115,7 +117,7 @@ def reply_to(text: str) -> str:
 
 def is_talk(text: str) -> bool:
     """Whether a model may answer by itself: a joke, the weather, a mood."""
-    said = " ".join(text.split()).rstrip(" .!?")
+    said = " ".join(text[:LONGEST_ASIDE].split()).rstrip(" .!?")
     return bool(_TALK.fullmatch(said) or _TALK.fullmatch(without_lead(said)))
 
 

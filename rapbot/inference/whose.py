@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from rapbot.inference.asking import without_lead
+from rapbot.inference.asking import LONGEST_ASIDE, without_lead
 from rapbot.inference.kindred import is_kind
 from rapbot.inference.verbs import BASE
 from rapbot.inference.vocabulary import words
@@ -43,13 +43,15 @@ _NOBODY = re.compile(r"\b(?:no\s?(?:one|body)|none)\b", re.IGNORECASE)
 
 def exists(question: str) -> bool:
     """Whether it asks if there is any: "Does anyone like fish?"."""
-    text = _bare(question)
+    text = _bare(question[:LONGEST_ASIDE])
     return bool(_EXISTS.fullmatch(text) or _ANYONE.fullmatch(text))
 
 
 def about_each(question: str, name: str, known: Callable[[str], bool] = is_kind) -> str | None:
     """The question about one concept, called `name`; None where it does not ask which of them it is: `known` says of a
     word whether it names a kind of them ("which mug", unlike "which room")."""
+    if len(question) > LONGEST_ASIDE:
+        return None
     text = _bare(question)
     if found := _EXISTS.fullmatch(text):
         verb = _SINGULAR.get(found["verb"].casefold(), found["verb"].capitalize())
