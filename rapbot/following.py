@@ -29,7 +29,7 @@ _SHORT = re.compile(
     r"(?:how(?:\s+(?:old|big|long|much|many|often|tall|heavy|come|so|expensive|then|exactly|far|\w+\s\w+))?"
     r"|(?:what|which)(?:\s+(?:kind|sort|type|time|colou?r|day)\s+of)?(?:\s+(?!is\b|are\b|do\b|does\b|did\b)\w+)?"
     r"|wh(?:y|en|ere|o|om|ose)(?:\s+(?:not|from|to|by|with|else|exactly|then|only\s+\w+|is\s+(?:that|this)))?"
-    r"|really|anything\s+else|what\s+else"
+    r"|really|anything\s+else|what\s+else|(?:(?:please\s+)?tell\s+(?:me|us)\s+)?more(?:\s+please)?|go\s+on"
     r"|(?:what\s+)?(?:age|birthday|colou?r|size|breed|price|name|address|phone|number|job))(?:\s+(?:though|then|exactly|of))?[\s?!.]*$",
     re.IGNORECASE,
 )
@@ -47,6 +47,15 @@ _HE = words(
     "man boy guy father dad papa brother son uncle grandpa grandfather granddad grandad opa nephew husband boyfriend"
     " stepfather stepbrother grandson godfather groom king prince rooster stallion gelding bull ram monk male tom"
     " tomcat mr herr sir"
+)
+_SUBJECT = re.compile(
+    r"(?:(?:and|so|but|ok)[,\s]+)*(?:does|is|did|can|has|was|will|would|could|should|might|must)(?:n['’]t)?\s+(?:he|she|it)\s",
+    re.IGNORECASE,
+)
+_NOTHING = re.compile(
+    r"\bwhat\s+(?:time|day|date)\s+is\s+it\b|\bis\s+it\s+(?:true|raining|snowing|far|cold|late|ok|okay|nice|time|possible)\b"
+    r"|\bit['’]?s\s+(?:ok|fine|late|raining|cold|hot|nice)\b|\bhow\s+(?:far|late)\s+is\s+it\b|\b(?:forget|love|got)\s+it\b",
+    re.IGNORECASE,
 )
 _WHOSE = words("his her hers its")
 _MOST_MEANT = 6
@@ -81,6 +90,16 @@ def asked_again(text: str, named: Sequence[str], before: str, spoken_of: Sequenc
 def is_elliptic(text: str) -> bool:
     """Whether a text asks about whom the chat speaks of, without a word for them: "since when?", "in which city?"."""
     return len(text) <= LONGEST_ASIDE and _SHORT.match(text.strip()) is not None
+
+
+def begins_with_pronoun(text: str) -> bool:
+    """ "Does she know my sister?" is about her."""
+    return _SUBJECT.match(text.strip()) is not None
+
+
+def is_about_nothing(text: str) -> bool:
+    """Whether "it" stands for nothing: "what time is it?", "is it raining?"."""
+    return _NOTHING.search(text[:LONGEST_ASIDE]) is not None
 
 
 def asks_which_of_them(text: str) -> bool:

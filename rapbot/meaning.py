@@ -9,7 +9,14 @@ from rapbot.concepts.mentions import Mention, find_mentions, nearest_names
 from rapbot.concepts.visibility import Sight
 from rapbot.conversation import ChatContext
 from rapbot.errors import NameUnknown
-from rapbot.following import asked_again, asks_which_of_them, is_elliptic, meant_before
+from rapbot.following import (
+    asked_again,
+    asks_which_of_them,
+    begins_with_pronoun,
+    is_about_nothing,
+    is_elliptic,
+    meant_before,
+)
 from rapbot.inference.kindred import kindred
 from rapbot.understanding import has_pronoun, unknown_subject
 
@@ -32,6 +39,8 @@ def meaning_of(
     text says. Takes over 20 ms where a matcher of many new names is built: call it in a thread. Raises NameUnknown."""
     mentions = _certain(text, sight)
     mentioned = _namesakes(text, mentions, sight)
+    if mentioned and (her := _subject(text, context, sight)):  # "does she live with Anna?"
+        return Meaning(text, tuple((one.start, one.end) for one in mentions), her)
     if not seen and (again := _again(text, mentions, context, sight)):
         text, mentions = again, _certain(again, sight)
         mentioned = mentioned or _namesakes(text, mentions, sight)
@@ -78,14 +87,23 @@ def _again(text: str, mentions: Sequence[Mention], context: ChatContext, sight: 
     return asked_again(text, named, before, spoken_of)
 
 
+def _subject(text: str, context: ChatContext, sight: Sight) -> tuple[int, ...]:
+    """Whom a question for Yes or No means that begins with a pronoun, whoever else it names."""
+    cards = {card.concept_id: card for card in sight.visible.cards}
+    spoken_of = [cards[one] for one in context.subjects if one in cards]
+    if not spoken_of or not begins_with_pronoun(text):
+        return ()
+    return meant_before(text, spoken_of, [cards[one] for one in context.earlier if one in cards])
+
+
 def _without_name(
     text: str, context: ChatContext, sight: Sight, *, seen: bool
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Whom a text without a name certainly means ("she"), and whom it may mean."""
     cards = {card.concept_id: card for card in sight.visible.cards}
     spoken_of = [cards[one] for one in context.subjects if one in cards]
-    of_kind = kindred(text, sight.visible.cards) is not None
-    if spoken_of and has_pronoun(text):
+    of_kind = kindred(text, sight.visible.cards) is not None and not begins_with_pronoun(text)
+    if spoken_of and has_pronoun(text) and not is_about_nothing(text):
         said = context.turns[-1].answer if context.turns else ""
         quoted = [mention.concept_id for mention in _certain(said, sight)]  # "lent to Fee"
         meant = meant_before(text, spoken_of, [cards[one] for one in (*quoted, *context.earlier) if one in cards])

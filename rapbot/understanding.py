@@ -66,10 +66,12 @@ _REMARK = re.compile(
     r"|check)\b(?!.*\bof\s+(?:the|this|that)\b)",
     re.IGNORECASE | re.DOTALL,
 )
+_CAPITAL = r"(?-i:[^\W\d_a-z])[\w'’-]*"
+_NOBODY = r"(?!(?:me|us|you|him|her|them|everyone|everybody|all|the|an?|(?:mon|tues|wednes|thurs|fri|satur|sun)day)\b)"
 _INTRODUCES = re.compile(
     r"(?:(?:look|hey|hi|hello|so|and|now)[,!.\s]+)*(?:(?:this|that|here|it)(?:\s+is|['’]?s)\s+"
-    r"(?P<who>(?:my|our)\s+\w.*|(?-i:[A-Z])[\w'’-]*(?:\s+(?-i:[A-Z])[\w'’-]*)?(?:\s*[,.:–-].*)?)$"
-    r"|(?:please\s+)?(?:meet|say\s+(?:hi|hello)\s+to|remember)\s+(?P<whom>\w.*)$)",
+    rf"(?P<who>(?:my|our)\s+\w.*|{_NOBODY}{_CAPITAL}(?:\s+{_CAPITAL})?(?:(?:\s*[,.!:–-]|\s+(?:my|our|the)\s).*)?)$"
+    rf"|(?:please\s+)?(?:meet|say\s+(?:hi|hello)\s+to|remember)\s+{_NOBODY}(?P<whom>\w.*)$)",
     re.IGNORECASE | re.DOTALL,
 )
 _POINTS = re.compile(
@@ -122,13 +124,16 @@ def is_remark(text: str, spans: tuple[tuple[int, int], ...]) -> bool:
     """Whether a text beside a photo asks for nothing: "look!", "my breakfast", "Lala at the beach"."""
     said = text.strip()
     named = any(start <= text.index(said[0]) + 1 for start, _ in spans) if said else False
-    return bool(said) and not asks(said) and (named or _REMARK.match(said) is not None)
+    remark = named or _REMARK.match(said) is not None or introduced(said) != ""
+    return bool(said) and not asks(said) and remark
 
 
 def introduced(text: str) -> str:
     """What /remember may be given of "this is my dog Lala, she loves cheese"; "" where nobody is introduced."""
     found = _INTRODUCES.match(text.strip()) if len(text) <= _LONGEST_INTRODUCTION else None
-    return " ".join((found["who"] or found["whom"]).split()) if found and not asks(text) else ""
+    if found is None or asks(text) or (text.isupper() and len(text.split()) > 1):
+        return ""
+    return " ".join((found["who"] or found["whom"]).split()).rstrip(".!")
 
 
 def points_to_photo(text: str) -> bool:

@@ -40,6 +40,17 @@ def test_a_name_ends_where_people_mean_it_to(typed: str, name: str, info: str) -
         ("my mug", "mug", ""),
         ("my mug A blue one", "mug", "my mug A blue one"),
         ("my Lala A dog", "Lala", "A dog"),
+        ("my new dog, Bello", "Bello", "My new dog."),
+        ("this is my dog, Lala", "Lala", "My dog."),
+        ("this is Lala, my dog", "Lala", "my dog"),
+        ("my new dog", "dog", ""),
+        ("my mug from Rome", "mug", "my mug from Rome"),
+        ("my mug has a Moomin on it", "mug", "my mug has a Moomin on it"),
+        ("my dog is called Lala", "Lala", "My dog."),
+        ("our neighbour Mr. Smith, he fixes bicycles", "Mr. Smith", "Our neighbour. He fixes bicycles"),
+        ("my sister Anna's dog", "sister", "my sister Anna's dog"),
+        ("Bello.", "Bello", ""),
+        ("Mr. Pickles: a cat", "Mr. Pickles", "a cat"),
     ],
 )
 def test_what_is_mine_is_not_called_my(typed: str, name: str, info: str) -> None:

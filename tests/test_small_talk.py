@@ -22,7 +22,8 @@ EVERYONE = (LALA, BELLO, MILO, ANNA)
         ("hi", "Hello!"),
         ("Heyyy rapbot!", "Hello!"),
         ("ok thanks a lot :)", "You're welcome!"),
-        ("thank yuo so much", "You're welcome!"),
+        ("thnaks", "You're welcome!"),
+        ("Cooool", "Thank you"),
         ("good night everyone", "Goodbye"),
         ("How are you today?", "I am fine"),
         ("who are you?", "I am rapbot"),
@@ -37,7 +38,23 @@ def test_what_is_said_to_the_bot_is_answered_kindly(text: str, begins: str) -> N
 
 
 @pytest.mark.parametrize(
-    "text", ["who is Anna?", "does Milo like fish", "hi, what does Milo eat?", "", "?", "42", "тест", "nice dog", "Bo"]
+    "text",
+    [
+        "correct?",
+        "that's incorrect",
+        "very unhelpful",
+        "sleeps well?",
+        "can you help her",
+        "who is Anna?",
+        "does Milo like fish",
+        "hi, what does Milo eat?",
+        "",
+        "?",
+        "42",
+        "тест",
+        "nice dog",
+        "Bo",
+    ],
 )
 def test_everything_else_is_no_small_talk(text: str) -> None:
     assert reply_to(text) == ""
@@ -47,6 +64,7 @@ def test_what_has_no_single_answer_is_left_to_a_model() -> None:
     assert is_talk("hey, tell me a joke")
     assert is_talk("I am so tired today")
     assert not is_talk("tell me about Milo")
+    assert not is_talk("I'm tired, where is my mug?")
 
 
 @pytest.mark.parametrize("text", ["I really like your style", "how old are you?", "let's play!", "do you sleep?"])
@@ -73,6 +91,8 @@ def test_what_is_asked_of_the_cards_is_not(text: str) -> None:
         "hey, describe Lala",
         "compare Lala and Milo",
         "what about her?",
+        "tell me about my dog Lala",
+        "more please",
     ],
 )
 def test_whatever_a_card_tells_answers_these(text: str) -> None:
@@ -111,6 +131,10 @@ def test_a_whole_card_is_told_in_its_own_words(card: Card, told: str) -> None:
         ("how many parrots do I have?", "I know none."),
         ("how many legs does Milo have?", ""),
         ("how many dogs like rain?", ""),
+        ("how many times a day do I feed my dog?", ""),
+        ("the number of my sister", ""),
+        ("give me the address of my sister", ""),
+        ("how many women do you know?", "I know 1: <Anna>."),
         ("what do you know about Milo?", ""),
     ],
 )
@@ -147,6 +171,12 @@ def test_a_name_at_the_beginning_makes_a_remark() -> None:
         ("hey, meet Bo, our new kitten", "Bo, our new kitten"),
         ("this is Lala", "Lala"),
         ("this is so cute", ""),
+        ("THIS IS SO CUTE", ""),
+        ("It's Friday, finally", ""),
+        ("meet me at 5", ""),
+        ("this is Юля, my friend", "Юля, my friend"),
+        ("This is Bello!", "Bello"),
+        ("please remember Bello, he is my dog", "Bello, he is my dog"),
         ("is this Lala?", ""),
     ],
 )

@@ -23,6 +23,8 @@ RED = Card(4, "Red One", "mug", "A red mug from Rome.")
 BLUE = Card(5, "Blue One", "mug", "Anna's blue mug. Holds half a litre.")
 ANNA = Card(6, "Anna", "sister", "Plays the piano.")
 HEINZ = Card(7, "Heinz", "grandfather", "87, a retired train driver.")
+PILLS = Card(8, "Tom", "cat", "Gets a pill every 2 weeks.")
+SHOES = Card(9, "Eva", "sister", "Her shoe size is 38. Her dog is 5 years old.")
 EVERYONE = (LALA, BELLO, MILO, RED, BLUE, ANNA, HEINZ)
 
 
@@ -42,6 +44,8 @@ EVERYONE = (LALA, BELLO, MILO, RED, BLUE, ANNA, HEINZ)
         ("who eats fish?", None, ""),
         ("what is the capital of France?", None, ""),
         ("does the poodle bite?", None, ""),
+        ("where's my red mug?", "my red mug", "Red One"),
+        ("does my neighbour's dog bite?", None, ""),
     ],
 )
 def test_whom_a_kind_means(text: str, said: str | None, names: str) -> None:
@@ -83,6 +87,9 @@ def test_a_kind_that_is_written_without_an_article(info: str, kind: str) -> None
         ("which mugs do we have from Rome", "Do we have X from Rome?"),
         ("which room is he in?", None),  # no kind of thing that has a card
         ("what year was it built?", None),
+        ("does no one like fish?", None),
+        ("what about you?", None),
+        ("what breed?", None),
         ("What does she eat?", None),
         ("Who is she?", None),
         ("Where is it kept?", None),
@@ -106,6 +113,8 @@ def test_whether_there_is_anyone_is_answered_with_yes() -> None:
         ("who is older than 5?", EVERYONE, ""),
         ("who is the oldest?", (LALA, ANNA), ""),  # one age tells nothing
         ("how old is Lala?", EVERYONE, ""),
+        ("what does my older sister do?", EVERYONE, ""),
+        ("who is the oldest?", (PILLS, SHOES, ANNA), ""),
     ],
 )
 def test_ages_are_compared(question: str, cards: tuple[Card, ...], told: str) -> None:

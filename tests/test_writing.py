@@ -344,3 +344,15 @@ def test_where_is_she_asked_of_nobody_means_whoever_is_there() -> None:
     both = ask(writer, "Where are they in this photo?", seen=scene((LALA, LEFT), (BO, RIGHT)))
     assert both == "<Lala> is on the left of the photo. <Bo> is on the right of the photo."
     assert "<" not in ask(writer, "where is he?", seen=scene(tags=COUCH))
+
+
+def test_a_question_beside_a_photo_of_nobody_known_is_answered(generator: TextGenerator) -> None:
+    for text in ("Is this edible?", "When is the wedding?", "price"):
+        job = Job("job", "me", Task.QUESTION, text, concepts=VisibleConcepts((LALA,)))
+        [written] = write_answers(generator, [Material(job, Scene(100, 100))])
+        assert written.text == "I can't tell that from this photo."
+
+
+def test_a_name_with_a_line_at_its_end_breaks_nothing(generator: TextGenerator) -> None:
+    for name in ("Lala_", "_Lala"):
+        assert "cheese" in ask(generator, "What does my dog eat?", Card(1, name, "dog", "A dog. Loves cheese."))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from typing import NamedTuple
 
 from rapbot.concepts.category import is_person as is_somebody
+from rapbot.inference.asking import LONGEST_ASIDE
 from rapbot.inference.job import Card
 from rapbot.inference.kinds import is_animal, is_person, more_general, same, wider
 from rapbot.inference.kinds import is_kind as is_listed
@@ -14,8 +15,8 @@ from rapbot.inference.verbs import FINITE
 from rapbot.inference.vocabulary import words
 
 _DETERMINED = re.compile(
-    r"\b(?P<whose>(?:my|our|the|your|his|her|their|this|that|these|those|which|what|whose|any|all|both|each|every|many|no"
-    r"|other|[^\W\d_][\w-]*['’]s?)\s+)(?:(?:of\s+)?(?:my|our|the|your|these|those)\s+)?"
+    r"\b(?P<whose>(?:my|our|the|your|this|that|these|those|which|what|whose|any|all|both|each|every|many|no"
+    r"|other|(?!(?:who|what|where|when|how|it|that|here|there|let|he|she)['’])[^\W\d_][\w-]*['’]s?)\s+)(?:(?:of\s+)?(?:my|our|the|your|these|those)\s+)?"
     r"(?=(?P<words>[^\W_][\w'’-]*(?:[ ,]+[^\W_][\w'’-]*){0,3}))",
     re.IGNORECASE,
 )
@@ -71,6 +72,7 @@ class Phrase(NamedTuple):
 
 def kindred(text: str, cards: Sequence[Card]) -> Phrase | None:
     """The first words of `text` that name a kind of some card; of several cards, those that its other words fit too."""
+    text = text[:LONGEST_ASIDE]
     spoken = [*_DETERMINED.finditer(text), *_family(text)]
     if not spoken:
         return None
@@ -121,6 +123,11 @@ def kind_named(info: str) -> str:
     return first[-1] if known else ""
 
 
+def is_person_kind(word: str) -> bool:
+    """Whether it names somebody: "men", "kids"."""
+    return any(one in _EVERYONE | _FAMILY or is_human(one) for one in _singulars(word.casefold()))
+
+
 class _Cards:
     """Cards by what they may be called. Of thousands many are of one category: that is looked at once."""
 
@@ -128,9 +135,12 @@ class _Cards:
         self._cards = cards
         self._categories = frozenset(card.category for card in cards)
         self._own_words: dict[str, list[Card]] | None = None
+        self._called: dict[str, list[Card]] = {}
 
     def called(self, kind: str) -> list[Card]:
-        return self._of({category for category in self._categories if is_called(kind, category)})
+        if kind not in self._called:
+            self._called[kind] = self._of({one for one in self._categories if is_called(kind, one)})
+        return self._called[kind]
 
     def perhaps_called(self, kind: str) -> list[Card]:
         """By a word for a young one: "puppy" of a dog."""
@@ -162,9 +172,13 @@ def _phrase(found: re.Match[str], called: Callable[[str], list[Card]], *, owners
             if owner and not owners:
                 continue
             kind, end = (kind[: owner.start()], end - len(owner[0])) if owner else (kind, end)
+            following = named[named.index(last) + 1 :][:1]
+            if following and following[0].start() == last.end() + 1 and called(following[0][0]):
+                continue  # "car keys" are keys
             if meant := called(" ".join(kind.split())):
-                told = [other[0] for other in named[:at]] + re.findall(r"([^\W\d_][\w-]*)['’]s?\s", found["whose"])
-                return Phrase(found.start(), end, tuple(card.concept_id for card in _fitting(meant, told)))
+                whose = re.findall(r"([^\W\d_][\w-]*)['’]s?\s", f"{found['whose']} {found['words'][: one.start()]}")
+                fitting = _fitting(meant, [other[0] for other in named[:at]], whose)
+                return Phrase(found.start(), end, tuple(card.concept_id for card in fitting)) if fitting else None
     return None
 
 
@@ -174,7 +188,7 @@ def _family(text: str) -> Iterator[re.Match[str]]:
 
 def _kinds(category: str) -> frozenset[str]:
     """The category, its last word, and what is more general."""
-    head = category.split()[-1] if category else ""
+    head = "".join(category.split()[-1:])
     known = {category, *_singulars(category), head, *_singulars(head)} - {""}
     return frozenset(known | {general for one in known for general in more_general(one)})
 
@@ -189,15 +203,16 @@ def _own_words(card: Card) -> frozenset[str]:
     return frozenset(found)
 
 
-def _fitting(cards: list[Card], told: Sequence[str]) -> list[Card]:
-    """Those whose card has all these words ("red"), if there are any."""
-    wanted = {word.casefold() for word in told} - _NO_ADJECTIVE
-    fit = [
-        card
+def _fitting(cards: list[Card], told: Sequence[str], whose: Sequence[str]) -> list[Card]:
+    """Those whose card has all these words ("red"), if there are any; none where nobody is so and so's."""
+    owners = {word.casefold() for word in whose}
+    wanted = {word.casefold().removesuffix("'s").removesuffix("’s") for word in told} - _NO_ADJECTIVE | owners
+    spoken = {
+        card.concept_id: set(re.findall(r"[^\W_]+", f"{card.name} {card.category} {card.info}".casefold()))
         for card in cards
-        if wanted <= set(re.findall(r"[^\W_]+", f"{card.name} {card.category} {card.info}".casefold()))
-    ]
-    return fit or cards
+    }
+    fit = [card for card in cards if wanted <= spoken[card.concept_id]]
+    return fit or [card for card in cards if owners <= spoken[card.concept_id]]
 
 
 def _singulars(word: str) -> tuple[str, ...]:

@@ -83,6 +83,11 @@ _SORTS = {
     "animal": "rat gerbil ferret chinchilla degu rodent bee mule donkey calf lamb ram bull stick_insect toad newt"
     " alpaca tortoise deer boar guinea_pig hedgehog mouse parakeet",
     "child": "son daughter baby toddler kid boy girl",
+    "kid": "son daughter baby toddler child boy girl",
+    "girl": "daughter sister niece granddaughter",
+    "boy": "son brother nephew grandson",
+    "woman": "mother mum mom sister aunt grandmother grandma wife girlfriend niece",
+    "man": "father dad brother uncle grandfather grandpa husband boyfriend nephew",
     "grandchild": "grandson granddaughter",
     "parent": "mother father mum mom dad",
     "grandparent": "grandmother grandfather grandma grandpa granny granddad oma opa",

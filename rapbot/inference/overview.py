@@ -8,14 +8,17 @@ from collections.abc import Sequence
 from rapbot.inference.asking import LONGEST_ASIDE, without_lead
 from rapbot.inference.clause_choice import nameless
 from rapbot.inference.job import Card
-from rapbot.inference.kindred import everything, is_human, is_kind, kindred
+from rapbot.inference.kindred import everything, is_human, is_kind, is_person_kind, kindred
 from rapbot.inference.sentences import addressed
 from rapbot.inference.statements import kind_statement, statements
 from rapbot.inference.wording import listed, mark, sentence
 
+_SHORT_KIND = 3
+"""Words of a kind with "my": of nobody known it is said that there is none."""
 _MOST = 25
 """Names that one answer lists."""
-_IT = r"(?:X(?:['’]s)?(?:(?:\s*,|\s+and|\s*&|\s+or|\s+with|\s+to)+\s+X)*)"
+_X = r"(?:(?:(?:my|our|the)\s+(?:\w+\s+){1,3}?)?X(?:['’]s)?(?:\s+the\s+\w+)?)"
+_IT = rf"(?:{_X}(?:(?:\s*,|\s+and|\s*&|\s+or|\s+with|\s+to)+\s+{_X})*)"
 _POLITE = r"(?:(?:please|(?:can|could|would|will)\s+you|i\s+want\s+to|i['’]d\s+like\s+to|let\s+me)\s+)*"
 _ALL = re.compile(
     rf"""{_POLITE}(?:
@@ -33,6 +36,7 @@ _ALL = re.compile(
     | who(?:\s+(?:is|was|are)|['’]?s)\s+{_IT}(?:\s+again)?
     | (?:what|how)\s+about\s+{_IT}
     | (?:and\s+)?{_IT}
+    | (?:tell\s+(?:me|us)\s+)?more|go\s+on|anything\s+else|what\s+else
     | {_IT}(?:\s+(?:info|card|details|profile|facts|story|please))
     )""",
     re.IGNORECASE | re.VERBOSE,
@@ -44,7 +48,9 @@ _HAVE = (
     r"|at\s+home|in\s+(?:your\s+)?memory))*"
     r"|(?:are|is)\s+(?:mine|ours|(?:here|there)(?:\s+(?:right\s+)?now)?|(?:in|on)\s+(?:your|my|the)\s+(?:memory|list|cards?)))"
 )
-_COUNT = re.compile(rf"(?:how\s+many|(?:the\s+)?number\s+of)\s+(?P<kind>.+?)(?:\s+{_HAVE})?", re.IGNORECASE)
+_COUNT = re.compile(
+    rf"(?:how\s+many|(?:the\s+)?number\s+of(?=.*(?:s|children|people)\b))\s+(?P<kind>.+?)(?:\s+{_HAVE})?", re.IGNORECASE
+)
 _LIST = re.compile(
     rf"""{_POLITE}(?:
       (?:which|what)\s+(?P<kind1>.+?)\s+{_HAVE}
@@ -62,7 +68,7 @@ _LIST = re.compile(
 )
 _NAME = re.compile(
     r"(?:(?:do\s+you\s+(?:know|remember)\s+)?what(?:['’]s|\s+(?:is|are|was)|\s+were)?\s+(?P<kind1>(?:my|our|the)\s.+?)(?:['’]s?\s+names?|(?:\s+is|\s+are)?\s+(?:called|named)(?:\s+again)?)"
-    r"|(?:what(?:['’]s|\s+is|\s+are)\s+)?the\s+names?\s+of\s+(?:all\s+)?(?P<kind2>(?:my|our|the)\s.+))",
+    r"|(?:what(?:['’]s|\s+is|\s+are)\s+|(?:tell|give)\s+(?:me\s+)?)?the\s+names?\s+of\s+(?:all\s+)?(?P<kind2>(?:my|our|the)\s.+))",
     re.IGNORECASE,
 )
 _GREETING = re.compile(
@@ -72,7 +78,7 @@ _GREETING = re.compile(
 _AFTER = re.compile(r"(?:,?\s+(?:please|pls|then|again|now|thanks|so\s+far|right\s+now|actually))+$", re.IGNORECASE)
 _PRONOUN = re.compile(r"(?<![\w'’])(?:him|her|it|them|he|she|they)(?![\w'’])", re.IGNORECASE)
 _EVERYTHING = re.compile(
-    r"(?:all\s+)?(?:(?:of\s+)?(?:my|our|the|your)\s+)?(?:everything|all|concepts?|cards?|names?|list)", re.IGNORECASE
+    r"(?:all\s+)?(?:(?:of\s+)?(?:my|our|the)\s+)?(?:everything|all|concepts?|cards?|names?|list)", re.IGNORECASE
 )
 _EVERYONE = re.compile(r"(?:everyone|everybody)", re.IGNORECASE)
 
@@ -122,6 +128,7 @@ def _of_kind(kind: str, cards: Sequence[Card]) -> list[Card] | None:
     """None: the words mean something else ("how many legs")."""
     if not kind or _EVERYTHING.fullmatch(kind):
         return list(cards)
+    kind = re.sub(r"^of\s+", "", kind)
     last = kind.split()[-1]
     if _EVERYONE.fullmatch(kind):
         return [card for card in cards if is_human(card.category)]
@@ -130,8 +137,9 @@ def _of_kind(kind: str, cards: Sequence[Card]) -> list[Card] | None:
     text = kind if re.match(r"(?:my|our|the|all|your)\b", kind, re.IGNORECASE) else f"my {kind}"
     phrase = kindred(text, cards)
     if phrase is not None:
-        return [card for card in cards if card.concept_id in phrase.ids] if phrase.end == len(text) else None
-    return [] if is_kind(last) else None
+        whole_text = phrase.start == 0 and phrase.end == len(text)
+        return [card for card in cards if card.concept_id in phrase.ids] if whole_text else None
+    return [] if is_kind(last) and len(text.split()) <= _SHORT_KIND and not is_person_kind(last) else None
 
 
 def _names(cards: Sequence[Card]) -> str:

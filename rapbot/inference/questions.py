@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from rapbot.inference.ages import compared
-from rapbot.inference.asking import is_yes_no
+from rapbot.inference.asking import is_yes_no, without_lead
 from rapbot.inference.choosing import likeliest_statement
 from rapbot.inference.clause_choice import NAMELESS, read_by_model, read_each
 from rapbot.inference.clauses import clauses
@@ -42,6 +42,12 @@ _NEAR = 3.5
 _OF_THEM = re.compile(r"\bof\s+(?:them|these|those|the\s+(?:two|three|four))\b", re.IGNORECASE)
 _WHO_IS = re.compile(r"(?i:who(?:['’]s| is)|tell me(?: more)? about)\s+([A-Z][\w'-]*(?:\s+[A-Z][\w'-]*)*)\s*\?*$")
 _HE = re.compile(r"(?<![\w'’])(?:he|she|him|her)(?=\s+(?!s\b)\w|\W*$)", re.IGNORECASE)
+_DOES_IT = re.compile(r"(?:who|which)\b", re.IGNORECASE)
+_US = re.compile(
+    r"(?:wh\w+\s+|how\s+(?:\w+\s+)?)?(?:am|do|did|was|have|had|can|could|should|will|would|are|were)\s+"
+    r"(?:i\b|you\b(?!\s+(?:know|remember|tell|say|have|think)\b))(?!.*\b(?:buy|bought|get|got|find|found|keep|put|pay|paid|give|gave|lend|lent)\b)",
+    re.IGNORECASE,
+)
 _HIM = re.compile(r"(?<![\w'’])(?:him|her|his|hers|it|its|he|she)(?![\w'’])", re.IGNORECASE)
 _HIS = words("his her hers its")
 
@@ -66,7 +72,9 @@ def whom(job: Job, scene: Scene | None, chosen: Sequence[Card]) -> Whom:
 def answer_at_once(job: Job, scene: Scene | None, meant: Whom) -> str:
     """What needs no judgement: thanks, lists and counts, whole cards, who is older; "" for anything else."""
     everyone = job.concepts.cards
-    if scene is None and not meant.named and (said := reply_to(job.text) or counted_or_listed(job.text, everyone)):
+    if not _is_named(job.text, meant.named) and (said := reply_to(job.text)):  # "I love it" is not about the mug
+        return said
+    if scene is None and not meant.named and (said := counted_or_listed(job.text, everyone)):
         return said
     if asks_for_all(job.text, meant.cards, (meant.phrase.start, meant.phrase.end) if meant.phrase else None):
         return " ".join(whole(card) for card in meant.cards[:_WHOLE])
@@ -78,7 +86,7 @@ def answer_question(generator: Generator, job: Job, scene: Scene | None, chosen:
     everyone = job.concepts.cards
     found = whom(job, scene, chosen)
     named, phrase, meant = found
-    if scene is not None and (seen := answer_from_scene(job, scene, named)):
+    if scene is not None and not reply_to(job.text) and (seen := answer_from_scene(job, scene, named)):
         return seen
     if said := answer_at_once(job, scene, found):
         return said
@@ -93,14 +101,17 @@ def answer_question(generator: Generator, job: Job, scene: Scene | None, chosen:
             near = _HIM.search(job.text) is None
             fitting = questions.which(meant if meant and of_them else everyone, near=near)
             return fitting or _nothing(generator, job, scene, [])
-    if meant and (told := questions.about(meant, named=bool(named))):
-        return told
+    if meant and (said_of := questions.about(meant, named=bool(named))):
+        return said_of
     others = [card for card in everyone if card not in meant]
+    told = ""
     if named:
         told = questions.of_others(named, everyone)
         told = told or ("" if _is_named(job.text, named) else questions.which(others))  # "who wants it quiet?"
     elif scene is None:  # "who feeds the fish?", "when is the wedding?"
-        told = questions.which(others) if phrase else questions.anywhere(everyone)
+        if phrase and _DOES_IT.match(without_lead(job.text)):
+            told = questions.which(others)
+        told = told if phrase else "" if _is_about_us(job.text) else questions.anywhere(everyone)
     return told or _nothing(generator, job, scene, meant)
 
 
@@ -266,6 +277,11 @@ def _speaks_of(card: Card, names: Sequence[str]) -> bool:
 
 def _holds(text: str, names: Sequence[str]) -> bool:
     return any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text.replace("_", " "), re.IGNORECASE) for name in names)
+
+
+def _is_about_us(question: str) -> bool:
+    """Whether it asks about whoever types it, or the bot: "am I allergic to nuts?", "can you bake?"."""
+    return _US.match(without_lead(question)) is not None
 
 
 def _asks_for_one(question: str, phrase: Phrase | None) -> bool:

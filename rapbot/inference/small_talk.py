@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-from rapidfuzz import fuzz, process
+from rapidfuzz.distance import OSA
 
 from rapbot.inference.asking import LONGEST_ASIDE, asks, without_lead
 from rapbot.inference.vocabulary import words
@@ -72,8 +73,13 @@ _AROUND = words(
     " you too yes no sir madam pls good morning evening"
 )
 """Words before or after it that change nothing."""
-_TYPED = 90.0
-"""How like (0 to 100) a phrase must be that has typing errors."""
+_NO_ANSWERS = {_REPLIES[said] for said in ("bye", "good bot", "sorry", "ok")}
+"""To these no question leads ("correct?")."""
+_LONGEST, _SHORT_WORD = 9, 4
+"""Words of a phrase; letters of a word in which one may be wrong are more."""
+_BY_COUNT: dict[int, list[str]] = {}
+for _said in _REPLIES:
+    _BY_COUNT.setdefault(len(_said.split()), []).append(_said)
 _TALK = re.compile(
     r"(?:(?:can|could|would)\s+you\s+)?(?:please\s+)?tell\s+(?:me|us)\s+(?:a|another|one\s+more)\s+(?:\w+\s+)?(?:joke|story"
     r"|riddle|poem)|(?:sing|write)\s+(?:me\s+)?(?:a|something)\b.*|make\s+me\s+laugh|do\s+you\s+know\s+(?:a|any)\s+jokes?"
@@ -102,15 +108,22 @@ def is_personal(text: str) -> bool:
 
 def reply_to(text: str) -> str:
     """The sentence for a greeting, thanks and the like; "" for anything else."""
-    if len(text) > LONGEST_ASIDE:
+    if len(text) > LONGEST_ASIDE or re.search(r"\d|[^\W\d_a-z]", text.casefold()):
         return ""
-    said = re.sub(r"(.)\1{2,}", r"\1", re.sub(r"['’]", "", text.casefold()))
-    named = re.findall(r"[a-z]+", said)
-    if not named or len(named) > 9 or re.search(r"\d|[^\W\d_a-z]", said):
+    for few in (r"\1\1", r"\1"):  # "cooool", "heyyy"
+        said = re.sub(r"(.)\1{2,}", few, re.sub(r"['’]", "", text.casefold()))
+        reply = _reply(re.findall(r"[a-z]+", said))
+        if reply:
+            return "" if "?" in text and reply in _NO_ANSWERS else reply
+    return ""
+
+
+def _reply(named: Sequence[str]) -> str:
+    if not named or len(named) > _LONGEST:
         return ""
     for first in range(len(named)):
         for last in range(len(named), first, -1):
-            if _AROUND.issuperset([*named[:first], *named[last:]]) and (phrase := _phrase(" ".join(named[first:last]))):
+            if _AROUND.issuperset([*named[:first], *named[last:]]) and (phrase := _phrase(named[first:last])):
                 return _REPLIES[phrase]
     return ""
 
@@ -118,11 +131,23 @@ def reply_to(text: str) -> str:
 def is_talk(text: str) -> bool:
     """Whether a model may answer by itself: a joke, the weather, a mood."""
     said = " ".join(text[:LONGEST_ASIDE].split()).rstrip(" .!?")
-    return bool(_TALK.fullmatch(said) or _TALK.fullmatch(without_lead(said)))
+    asked = without_lead(said)
+    if asked != said and asks(asked):  # "I'm tired, where is my mug?"
+        return _TALK.fullmatch(asked) is not None
+    return bool(_TALK.fullmatch(said) or _TALK.fullmatch(asked))
 
 
-def _phrase(said: str) -> str:
-    if said in _REPLIES or len(said) < len("thank"):
-        return said if said in _REPLIES else ""
-    found = process.extractOne(said, list(_REPLIES), scorer=fuzz.ratio, score_cutoff=_TYPED)
-    return str(found[0]) if found else ""
+def _phrase(said: Sequence[str]) -> str:
+    """The phrase that these words are, also with a letter wrong in each."""
+    whole = " ".join(said)
+    if whole in _REPLIES:
+        return whole
+    alike = (phrase for phrase in _BY_COUNT.get(len(said), ()) if all(map(_is_typed, said, phrase.split())))
+    return next(alike, "")
+
+
+def _is_typed(word: str, known: str) -> bool:
+    """ "thnaks", not "incorrect" for "correct"."""
+    if word == known:
+        return True
+    return min(len(word), len(known)) > _SHORT_WORD and word[0] == known[0] and OSA.distance(word, known) == 1

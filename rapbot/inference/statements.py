@@ -146,7 +146,7 @@ def _does_something(rest: str) -> bool:
 def _parts_of(name: str) -> list[str]:
     """ "Omar" of "Uncle Omar"; not "mug" of "red_mug"."""
     parts = re.split(r"[\s_]+", name)
-    return [part for part in parts if part[0].isupper() and part.strip(".") not in _TITLES] if len(parts) > 1 else []
+    return [part for part in parts if part[:1].isupper() and part.strip(".") not in _TITLES] if len(parts) > 1 else []
 
 
 def _third(verb: str) -> str:

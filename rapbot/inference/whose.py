@@ -11,12 +11,12 @@ from rapbot.inference.kindred import is_kind
 from rapbot.inference.verbs import BASE
 from rapbot.inference.vocabulary import words
 
-_ANY = r"(?:any|some|every|no)\s?(?:one|body)(?:\s+else)?"
+_ANY = r"(?:any|some|every)\s?(?:one|body)(?:\s+else)?"
 _OF = r"(?:\s+of\s+(?:them|these|those|you|us|all|(?:the|my|our|your)\s+(?:two|three|four|[\w'-]+s)))?"
 _WHO = re.compile(
     rf"(?:do\s+you\s+know\s+|tell\s+me\s+|is\s+there\s+|are\s+there\s+)?(?:(?:{_ANY}|any\s+\w+|some\s+\w+)\s+(?:who|that|which)"
     rf"|who(?:\s+else|\s+all)?(?P<is1>['’]s)?|which(?:\s+ones?|\s+(?!of\b)(?P<kind>[\w'-]+))?{_OF}"
-    r"|what(?:\s+else|\s+(?P<thing>[\w'-]+)(?=\s+(?:is|are|was|were|do|does|did|has|have|had|can|could)\b))?(?P<is2>['’]s)?)"
+    r"|(?P<lead>what)(?:\s+else|\s+(?P<thing>[\w'-]+)(?=\s+(?:is|are|was|were|do|does|did|has|have|had|can|could)\b))?(?P<is2>['’]s)?)"
     r"\s+(?=\w)",
     re.IGNORECASE,
 )
@@ -30,10 +30,11 @@ _ANYONE = re.compile(rf"(?:{_ANY}|anything){_OF}\s+(?P<rest>(?!who|that|which)\w
 _BE = re.compile(r"(is|are|was|were|can|could|will|would|should|must|may|might)\s+(.*)", re.IGNORECASE)
 _MINE = re.compile(
     r"(?P<verb>did|do|does|have|has|had|can|could|should|must|will|would)\s+"
-    r"(?P<who>(?:i|we|you|they|he|she|(?:my|our|the)\s+[\w'-]+|(?-i:[A-Z])[\w-]+|gran\w*|mum|mom|dad)\s+(?:ever\s+|always\s+|usually\s+|once\s+)?[a-z]+)\b(?P<rest>.*)",
+    r"(?P<who>(?:i|we|they|he|she|(?:my|our|the)\s+[\w'-]+|(?-i:[A-Z])[\w-]+|gran\w*|mum|mom|dad)\s+(?:ever\s+|always\s+|usually\s+|once\s+)?[a-z]+)\b(?P<rest>.*)",
     re.IGNORECASE,
 )
 """What somebody did with it: "What did I buy in Portugal?"."""
+_NO_VERB = re.compile(r"\w+|about\b.*|(?:an?|the)\s.*|(?:kind|sort|type|sorts|kinds)\s+of\b.*", re.IGNORECASE)
 _AUXILIARIES = words("is are was were do does did has have had can could will would should must may might")
 _SINGULAR = {"are": "Is", "were": "Was", "do": "Does", "have": "Has"}
 _MOST = re.compile(r"\b(?:the\s+(?:most|least|best|worst|\w+est)|older|younger|bigger|taller|heavier)\b", re.IGNORECASE)
@@ -62,6 +63,8 @@ def about_each(question: str, name: str, known: Callable[[str], bool] = is_kind)
     who = _WHO.match(text)
     if who is None or _NOBODY.search(who[0]) or _MOST.search(text):
         return None
+    if who["lead"] and _NO_VERB.fullmatch(text[who.end() :]):
+        return None  # "what breed?", "what about you?", "what kind of medicine?"
     noun = who["kind"] or who["thing"]
     if noun and noun.casefold() not in _AUXILIARIES and not known(noun):
         return None
