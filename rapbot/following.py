@@ -92,9 +92,10 @@ def is_elliptic(text: str) -> bool:
     return len(text) <= LONGEST_ASIDE and _SHORT.match(text.strip()) is not None
 
 
-def begins_with_pronoun(text: str) -> bool:
-    """ "Does she know my sister?" is about her."""
-    return _SUBJECT.match(text.strip()) is not None
+def begins_with_pronoun(text: str) -> int:
+    """Where the pronoun ends that "Does she know my sister?" is about; 0 where a question begins otherwise."""
+    found = _SUBJECT.match(text)
+    return found.end() if found else 0
 
 
 def is_about_nothing(text: str) -> bool:

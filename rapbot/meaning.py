@@ -39,7 +39,7 @@ def meaning_of(
     text says. Takes over 20 ms where a matcher of many new names is built: call it in a thread. Raises NameUnknown."""
     mentions = _certain(text, sight)
     mentioned = _namesakes(text, mentions, sight)
-    if mentioned and (her := _subject(text, context, sight)):  # "does she live with Anna?"
+    if mentioned and not seen and (her := _subject(text, mentions, context, sight)):  # "does she live with Anna?"
         return Meaning(text, tuple((one.start, one.end) for one in mentions), her)
     if not seen and (again := _again(text, mentions, context, sight)):
         text, mentions = again, _certain(again, sight)
@@ -87,11 +87,11 @@ def _again(text: str, mentions: Sequence[Mention], context: ChatContext, sight: 
     return asked_again(text, named, before, spoken_of)
 
 
-def _subject(text: str, context: ChatContext, sight: Sight) -> tuple[int, ...]:
-    """Whom a question for Yes or No means that begins with a pronoun, whoever else it names."""
+def _subject(text: str, mentions: Sequence[Mention], context: ChatContext, sight: Sight) -> tuple[int, ...]:
+    """Whom a question for Yes or No means that begins with a pronoun, whoever else it names; none for "is it Lala?"."""
     cards = {card.concept_id: card for card in sight.visible.cards}
     spoken_of = [cards[one] for one in context.subjects if one in cards]
-    if not spoken_of or not begins_with_pronoun(text):
+    if not spoken_of or not (begun := begins_with_pronoun(text)) or any(one.start <= begun + 1 for one in mentions):
         return ()
     return meant_before(text, spoken_of, [cards[one] for one in context.earlier if one in cards])
 
