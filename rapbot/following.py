@@ -61,13 +61,18 @@ _WHOSE = words("his her hers its")
 _MOST_MEANT = 6
 
 
+def asks_again(text: str) -> bool:
+    """Whether a text has the form of "and Rex?", "does Rex?"; `asked_again` says what is asked."""
+    return _going_on(text) is not None
+
+
 def asked_again(text: str, named: Sequence[str], before: str, spoken_of: Sequence[str]) -> str | None:
     """The question before, asked of whom `text` names: "and Rex?" after "what does Lala eat?" is "what does Rex eat?".
 
     `named`: what `text` calls them; `before`: the question before; `spoken_of`: whom that was about. None where the
     text says more than a name, or the question before was about nobody.
     """
-    found = None if len(text) > LONGEST_ASIDE else _AND.match(text.strip()) or _DOES.match(text.strip())
+    found = _going_on(text)
     if found is None or not named or not before or not spoken_of:
         return None
     rest = found["who"]
@@ -85,6 +90,10 @@ def asked_again(text: str, named: Sequence[str], before: str, spoken_of: Sequenc
         return f"{before[: pronoun.start()]}{whose}{before[pronoun.end() :]}"
     one = about_each(before, whom) if _WHO.search(before) else None
     return one or before  # "who bites?", "and Rex?"
+
+
+def _going_on(text: str) -> re.Match[str] | None:
+    return None if len(text) > LONGEST_ASIDE else _AND.match(text.strip()) or _DOES.match(text.strip())
 
 
 def is_elliptic(text: str) -> bool:

@@ -11,12 +11,14 @@ from rapbot.conversation import ChatContext
 from rapbot.errors import NameUnknown
 from rapbot.following import (
     asked_again,
+    asks_again,
     asks_which_of_them,
     begins_with_pronoun,
     is_about_nothing,
     is_elliptic,
     meant_before,
 )
+from rapbot.inference.job import Card
 from rapbot.inference.kindred import kindred
 from rapbot.understanding import has_pronoun, unknown_subject
 
@@ -67,15 +69,20 @@ def _namesakes(text: str, mentions: Sequence[Mention], sight: Sight) -> tuple[in
     return tuple(dict.fromkeys(meant))
 
 
+def _cards(ids: Sequence[int], sight: Sight) -> list[Card]:
+    """Those that may still be named, in the order of `ids`."""
+    known = {card.concept_id: card for card in sight.visible.cards}
+    return [known[one] for one in ids if one in known]
+
+
 def _again(text: str, mentions: Sequence[Mention], context: ChatContext, sight: Sight) -> str | None:
     """The last question of the chat, asked of whom `text` names or means ("and the doll?")."""
-    cards = {card.concept_id: card for card in sight.visible.cards}
-    spoken_of = [cards[one].name for one in context.subjects if one in cards]
-    if not context.turns or not spoken_of:
+    spoken_of = [card.name for card in _cards(context.subjects, sight)]
+    if not asks_again(text) or not context.turns or not spoken_of:
         return None
     named = list(dict.fromkeys(text[m.start : m.end] for m in mentions))
     if phrase := kindred(text, sight.visible.cards):
-        of_kind = [cards[one].name for one in phrase.ids]
+        of_kind = [card.name for card in _cards(phrase.ids, sight)]
         if mentions:  # "and the Moomin mug?"
             text = f"{text[: phrase.start]}{' and '.join(named)}{text[phrase.end :]}"
         elif len(of_kind) == 1:
@@ -89,24 +96,22 @@ def _again(text: str, mentions: Sequence[Mention], context: ChatContext, sight: 
 
 def _subject(text: str, mentions: Sequence[Mention], context: ChatContext, sight: Sight) -> tuple[int, ...]:
     """Whom a question for Yes or No means that begins with a pronoun, whoever else it names; none for "is it Lala?"."""
-    cards = {card.concept_id: card for card in sight.visible.cards}
-    spoken_of = [cards[one] for one in context.subjects if one in cards]
+    spoken_of = _cards(context.subjects, sight)
     if not spoken_of or not (begun := begins_with_pronoun(text)) or any(one.start <= begun + 1 for one in mentions):
         return ()
-    return meant_before(text, spoken_of, [cards[one] for one in context.earlier if one in cards])
+    return meant_before(text, spoken_of, _cards(context.earlier, sight))
 
 
 def _without_name(
     text: str, context: ChatContext, sight: Sight, *, seen: bool
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Whom a text without a name certainly means ("she"), and whom it may mean."""
-    cards = {card.concept_id: card for card in sight.visible.cards}
-    spoken_of = [cards[one] for one in context.subjects if one in cards]
+    spoken_of = _cards(context.subjects, sight)
     of_kind = kindred(text, sight.visible.cards) is not None and not begins_with_pronoun(text)
     if spoken_of and has_pronoun(text) and not is_about_nothing(text):
         said = context.turns[-1].answer if context.turns else ""
         quoted = [mention.concept_id for mention in _certain(said, sight)]  # "lent to Fee"
-        meant = meant_before(text, spoken_of, [cards[one] for one in (*quoted, *context.earlier) if one in cards])
+        meant = meant_before(text, spoken_of, _cards((*quoted, *context.earlier), sight))
         return ((), meant) if seen or of_kind or asks_which_of_them(text) else (meant, ())
     if of_kind or seen or not is_elliptic(text):
         return (), ()

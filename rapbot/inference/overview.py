@@ -103,7 +103,7 @@ def whole(card: Card) -> str:
     if len(told := statements(card)) == 1:
         return told[0]
     kind = card.category.casefold()
-    untold = kind and kind not in {*info.casefold().split(), card.name.casefold()} and kind not in info.casefold()
+    untold = kind and kind != card.name.casefold() and kind not in info.casefold()
     return f"{mark(card.name)}{f' ({kind})' if untold else ''}: {info}"
 
 

@@ -92,7 +92,7 @@ def answer_question(generator: Generator, job: Job, scene: Scene | None, chosen:
         return said
     if scene is None and not named and is_talk(job.text) and (said := _talk(generator, job)):
         return said
-    questions = _Questions(generator, job, scene)
+    questions = _Questions(generator, job)
     if not named and (phrase is None or _asks_for_one(job.text, phrase)):
         of_them = phrase is not None or scene is not None or _OF_THEM.search(job.text)
         if quoted := _told_of(job.text, everyone):
@@ -132,10 +132,10 @@ def silent(cards: Sequence[Card]) -> str:
 class _Questions:
     """What cards say to the question of one job; "" where they say nothing."""
 
-    def __init__(self, generator: Generator, job: Job, scene: Scene | None) -> None:
+    def __init__(self, generator: Generator, job: Job) -> None:
         self._generator = generator
         self._job = job
-        self._scene = scene
+        self._categories = {card.category for card in job.concepts.cards}
         self._judges = generator.layout == POCKET_LORA
 
     def about(self, asked: Sequence[Card], *, named: bool) -> Plan | str:
@@ -152,10 +152,10 @@ class _Questions:
         return self._judges and self._of_one(self._job.text, NAMELESS) is not None
 
     def _of_one(self, question: str, name: str) -> str | None:
-        categories = {card.category for card in self._job.concepts.cards}
-        return about_each(
-            question, name, lambda kind: is_kind(kind) or any(is_called(kind, category) for category in categories)
-        )
+        return about_each(question, name, self._is_kind)
+
+    def _is_kind(self, word: str) -> bool:
+        return is_kind(word) or any(is_called(word, category) for category in self._categories)
 
     def which(self, cards: Sequence[Card], *, near: bool = False) -> str:
         """Whom of these the question is about ("who likes fish?"), or, with `near`, who comes near it; "" where it is
@@ -175,7 +175,7 @@ class _Questions:
             question = _HIM.sub(
                 lambda found: f"{names[0]}'s" if found[0].casefold() in _HIS else names[0], question, count=1
             )
-        others = [card for card in everyone if card not in named and _speaks_of(card, names)]
+        others = [card for card in everyone if card not in named and _holds(card.info, names)]
         if self._of_one(question, NAMELESS) is not None:
             return " ".join(reading.statement for reading in self._fitting(question, others))
         readings = [self._read(question, card) for card in others]
@@ -269,10 +269,6 @@ def _told_of(question: str, cards: Sequence[Card]) -> str:
         return ""
     told = [one for card in cards if _holds(card.info, asked.groups()) for one in clauses(card)]
     return " ".join([one for one in told if _holds(one, asked.groups())][:_FITTING])
-
-
-def _speaks_of(card: Card, names: Sequence[str]) -> bool:
-    return _holds(card.info, names)
 
 
 def _holds(text: str, names: Sequence[str]) -> bool:
