@@ -176,6 +176,27 @@ APOSTROPHE = "'"
         ("Made to be worn with a scarf.", ["was made to be worn with a scarf"]),
         ("Is in the name of my brother.", ["is in the name of your brother"]),
         ("Is here today and vowed to love us.", ["is here today", "vowed to love you"]),
+        # verbs that are more often things, modals, pasts and what they are done to
+        ("Loves tuna, sports a moustache and might bite.", ["loves tuna", "sports a moustache", "might bite"]),
+        ("Likes cats, sports and ropes.", ["likes cats, sports and ropes"]),
+        ("Swigs milk and guzzles cream.", ["swigs milk", "guzzles cream"]),
+        ("Sleeps a lot and beat you at chess.", ["sleeps a lot", "beat you at chess"]),
+        ("Won a cup and carried off first prize.", ["won a cup", "carried off first prize"]),
+        ("Was seen at noon and popped up in Rome.", ["was seen at noon", "popped up in Rome"]),
+        ("Leans a lot, put a book under the leg.", ["leans a lot", ": put a book under the leg"]),
+        ("Is three and already swims, hails from Rome.", ["is three", "already swims", "hails from Rome"]),
+        (
+            "Stuffed with straw. Is said to bite, bed 20 by 30.",
+            ["is stuffed with straw", "is said to bite, bed 20 by 30"],
+        ),
+        ("A short walk from the river.", ["is a short walk from the river"]),
+        ("A cat, eleven years old.", ["is a cat", "is eleven years old"]),
+        ("Loves tuna, Not much else to tell.", ["loves tuna", ": Not much else to tell"]),
+        ("Tuned in high F. It hums.", ["is tuned in high F", "hums"]),
+        (
+            "a toaster that was found in a second-hand shop in the old town of Rome\ncan be repaired",
+            ["is a toaster", "was found in a second-hand shop in the old town of Rome", "can be repaired"],
+        ),
         (
             "my cat\nsleeps on a chair that is as old as the house where we have lived\nbites",
             ["is your cat", "sleeps on a chair that is as old as the house where you have lived", "bites"],

@@ -92,6 +92,8 @@ def test_what_is_asked_of_the_cards_is_not(text: str) -> None:
         "compare Lala and Milo",
         "what about her?",
         "tell me about my dog Lala",
+        "remind me of Lala",
+        "give me all the details of Lala",
         "more please",
     ],
 )
@@ -100,7 +102,11 @@ def test_whatever_a_card_tells_answers_these(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["what does Lala eat?", "who is Lala's owner?", "A storm or a bath, Lala?", "and her age?"]
+    "text",
+    [
+        *("what does Lala eat?", "who is Lala's owner?", "A storm or a bath, Lala?", "and her age?"),
+        *("tell me the age of Lala", "remind me of the birthday of Lala", "give me the name of the owner of Lala"),
+    ],
 )
 def test_these_ask_for_one_thing(text: str) -> None:
     assert not asks_for_all(text, (LALA,))

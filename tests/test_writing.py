@@ -185,6 +185,9 @@ def test_a_question_about_two_is_answered_for_both(generator: TextGenerator) -> 
     assert ask(generator, "What do Lala and Bo love?", LALA, BO) == "<Lala> loves cheese. <Bo> loves tuna."
 
 
+CANNOT_TELL = "I can't tell that from the photo, and the card of <Lala> does not say."
+
+
 @pytest.mark.parametrize(
     ("question", "mentioned", "answer"),
     [
@@ -195,15 +198,22 @@ def test_a_question_about_two_is_answered_for_both(generator: TextGenerator) -> 
         ("What does she love?", (), "<Lala> loves cheese."),
         ("Is this Lala?", (LALA,), "Yes, <Lala> is in this photo, on the left."),
         ("Is it Lala?", (LALA,), "Yes, <Lala> is in this photo, on the left."),
+        ("Is it my dog Lala?", (LALA,), "Yes, <Lala> is in this photo, on the left."),
+        ("Is it in summer that Lala sheds?", (LALA,), CANNOT_TELL),
         ("Is there anything that Lala is afraid of?", (LALA,), "Yes, <Lala> is afraid of thunder."),
         ("Is it afraid of thunder?", (LALA,), "Yes, <Lala> is afraid of thunder."),  # the card, not the photo
-        ("What is Lala wearing?", (LALA,), "I can't tell that from the photo, and the card of <Lala> does not say."),
+        ("What is Lala wearing?", (LALA,), CANNOT_TELL),
     ],
 )
 def test_questions_about_a_photo(
     generator: TextGenerator, question: str, mentioned: tuple[Card, ...], answer: str
 ) -> None:
     assert ask(generator, question, *mentioned, seen=scene((LALA, LEFT), tags=COUCH)) == answer
+
+
+def test_what_somebody_does_around_here_is_no_question_about_the_photo(generator: TextGenerator) -> None:
+    said = ask(generator, "What job does Lala do around here?", LALA, seen=scene((LALA, LEFT), tags=COUCH))
+    assert "couch" not in said
 
 
 def test_a_multiple_choice_is_scored_and_the_best_option_said(generator: TextGenerator) -> None:

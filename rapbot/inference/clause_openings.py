@@ -26,6 +26,7 @@ from rapbot.inference.verbs import (
     PARTICIPLES,
     PASTS,
     STATES,
+    THINGS_TOO,
     begins_clause,
     third_person,
 )
@@ -37,12 +38,15 @@ _HARD = words("end strong")
 _ORDERED = words("end strong anew")
 _LABEL = re.compile(r"[A-Z][\w ]{1,24}:\s")
 _SMALL_LABEL = re.compile(r"(?:(?!and\b)[a-z][\w.'-]*\s){0,2}[a-z][\w.'-]*:\s")
-_PHRASAL = re.compile(r"\s+(?:up|down|off|out|away|back|into|nuts|mad|crazy)\b(?!\s+(?:the|of)\b)")
+_PHRASAL = re.compile(
+    r"\s+(?:up|down|off|out|away|back|into|in\s+(?:at|as|for|on)|open|nuts|mad|crazy)\b(?!\s+(?:the|of)\b)"
+)
 """Not "ships off the coast"."""
 _WITH = re.compile(
     rf"(?:{DETERMINER}\s+(?:(?!who|that|which)[\w'-]+\s+){{1,2}})?"
-    r"(?:lives|calls|runs|works|looks|sits|plays|goes|cares|waits|swims|walks|comes)\s+(?:with|for|by|from)\b"
-    r"|(?:shouts|cheers|roots|springs|jams|votes|jumps|swears|stands|lands|picks|stinks|smells|parks|races|stars|sports)"
+    r"(?:lives|calls|runs|works|looks|sits|plays|goes|cares|waits|swims|walks|comes|dates|hails|stems)"
+    r"\s+(?:with|for|by|from)\b"
+    r"|(?:shouts|cheers|roots|springs|jams|votes|jumps|swears|stands|lands|picks|stinks|smells|parks|races|stars|sports|reports)"
     r"\s+(?:for|to|at|on|in|by|from|over|through)\b"
 )
 """Verbs also before a preposition, unlike "walks and loads with ..."."""
@@ -53,11 +57,20 @@ _ACTS = re.compile(
     r"\b(?!\s+(?:lot|bit|little|most|best|more|same|few|day|week|month|year)\b)"
 )
 """Any verb, known or not, before whom or what it is done to."""
+_DONE_TO = re.compile(
+    r"\s+(?!(?:and|or|but|of|from|by|with|without|for|in|on|at|to|is|are|was|were|has|have|can|must|will|which|that|who)\b)"
+    r"[\w'-]",
+    re.IGNORECASE,
+)
 _BEING = re.compile(rf"{KIN.pattern}|\b(?:dog|cat|horse|partner|child|kid|boy|girl)\b", re.IGNORECASE)
 _PASSIVE = re.compile(r"\s(is|are|was|were)\s(?:\w+(?:ed|en|wn|ght)|fed|built|made|sold|found)\b")
 _ONCE_MORE = re.compile(r"[a-z]+(?:ed|en|wn|ght)\s+(?:by|once|twice|\w+\s+times|daily|weekly|every)\b")
 _FOND = re.compile(r"\b(?:loves?|likes?|enjoys?|adores?|prefers?|hates?|needs?|wants?)\s")
 """What follows "and" may be one more thing: "likes car rides and walks with grandpa"."""
+_ANEW = re.compile(
+    r"(?:Not|Once|Only|Got|There|No|On|In|At|For|With|Too|Careful|Worth|Please|Also|Never|Always|When|If|Still|Just|Now)\s"
+)
+"""Of who parts whole sentences with commas: within one, words like these have no capital."""
 _YOU = re.compile(
     r"you(?:'ll|'d|'ve)?\s+\w|(?:everybody|everyone|nobody)\s+(?:\w+[^s\W]s|can|will|has|is)\b"
     r"|people\s+(?:say|think|call|love|like|are|have|always|often|come)\b",
@@ -66,7 +79,10 @@ _YOU = re.compile(
 _DETERMINED = re.compile(rf"{DETERMINER}\s", re.IGNORECASE)
 _ITS = re.compile(r"(?:his|her|its|their)\s", re.IGNORECASE)
 _ASKED_FOR = words("please don't dont never no")
-_COUNT = r"(?:one|two|three|four|five|six|seven|eight|nine|ten|\d[\d.,]*)"
+_COUNT = (
+    r"(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|(?:twen|thir|for|fif|six|seven|eigh|nine)ty"
+    r"|\d[\d.,]*)"
+)
 _MEASURE = (
     rf"(?:one\s+of|{_COUNT}\s*(?:years?|yrs?|months?|weeks?|days?|[mck]?m|k?g|m?l|lit(?:re|er)s?|inch(?:es)?|f(?:ee|oo)?t"
     r"|met(?:re|er)s?|kilos?|grams?|pounds?|euros?|dollars?|quid|hands|tonnes?|x)\b|\d[\d.,]*\s*[€£$%])"
@@ -76,6 +92,7 @@ _COUNTED = re.compile(rf"{_COUNT}\s+[a-z]", re.IGNORECASE)
 """What it has rather than is: "a city bike, 7 gears"."""
 _SO = re.compile(
     r"(?:afraid|scared|terrified|fond|jealous)\s+of\b|allergic\s+to\b|run\s+by\b|made\s+of\b"
+    r"|(?:said|rumou?red|believed|thought|known|claimed|reported|whispered)\s+to\b"
     r"|open\s+(?:\d|till|until|from|on|daily|every|all|mon)",
     re.IGNORECASE,
 )
@@ -108,11 +125,21 @@ _NO_INFINITIVE = re.compile(
     r"\b(?:to|can|could|will|would|must|let|may|might|should|please|not|\w+n'?t)\b", re.IGNORECASE
 )
 """After these a verb without s goes on: "likes to swim, chase the ball"."""
-_ED = re.compile(r"[a-z]+(?:ed|wn|ught)$|sold$|sent$|paid$|held$|told$|made$|built$|hung$")
+_ED = re.compile(
+    r"(?!bed$|shed$|sled$|seed$|weed$)[a-z]+(?:ed|wn|ught)$|sold$|sent$|paid$|held$|told$|made$|built$|hung$"
+)
 _ORDERED_THING = re.compile(r"\s+(?:\d|an?\b|the\b|your\b|our\b|his\b|her\b|its\b|it\b|him\b|them\b)")
-_OBJECT = re.compile(r"\s+(?:an?|the|your|our|his|her|its|you|us|me|it|him|them)\b", re.IGNORECASE)
+_OBJECT = re.compile(
+    r"\s+(?:(?:an?|the|your|our|his|her|its|you|us|me|it|him|them|almost|(?:first|second|third)(?=\s\w))\b|[€$£])"
+    rf"|\s+{_COUNT}\s+(?:euros?|dollars?|pounds?|francs?|kronor|yen|quid|prizes?)\b"
+    r"|\s+(?:off|up|out|down|over|back)\s+(?:an?|the|your|his|her|its|first|second|third|\d)\b(?!.*\sby\s)",
+    re.IGNORECASE,
+)
+_TURNED_UP = re.compile(r"\s+(?:out|up)\s+(?:in|on|at|again|from|one|as|like)\b")
+_YOU_TOO = re.compile(r"\s+(?:you|us|me)\b")
+"""Unlike an order: "beat you at chess", "put a book under the leg"."""
 _PASSED_ON = re.compile(r"(?:sold|sent|given)\s+to\b|left\s+(?:on|behind|under|outside)\b")
-_LEFT = re.compile(r"\s+(?:in|at|for|when|him|her|it|an?|the|you|us|school|home|your|\d)\b")
+_LEFT = re.compile(r"\s+(?:his|her|its|their|in|at|for|when|him|her|it|an?|the|you|us|school|home|your|\d)\b")
 """After the past of "leave", unlike "left hand"."""
 _NOT_DONE = re.compile(r"\s+(?:by|in|at|from|on|with|until|again)\b|\s*$")
 """After a participle: it was done to the concept."""
@@ -172,6 +199,9 @@ class Opens:
         named = kind == "strong" and said.startswith(f"{self.name}:")
         acts = _ACTS.match(after) and not named  # unlike "Crickets on Monday, greens the rest of the week"
         begins = begins or (bool(acts or (verb in FINITE and _WITH.match(after))) and not listed)
+        begins = begins or bool(
+            verb in THINGS_TOO and (_OBJECT if kind == "end" else _DONE_TO).match(tail) and not (listed or named)
+        )
         begins = begins or bool(subject and subject["pronoun"] and _LIKE_A_VERB.match(found[1]))
         base = subject or (self._plural and found[1].islower() and begins_clause(third_person(verb), tail))
         if (begins and not _is_name(kind, found[1])) or (verb in BASE and base):
@@ -211,7 +241,7 @@ class Opens:
         label = f"{self.name}: ", 0
         if kind in _HARD and (_is_label(rest) or (verb in _ORDERS and first[0].isupper() and tail)):
             return label
-        if kind in _HARD and (_YOU.match(rest) or (verb in NO_POSSESSIVE and verb != "who's")):
+        if kind in _HARD and (_YOU.match(rest) or _ANEW.match(rest) or (verb in NO_POSSESSIVE and verb != "who's")):
             return label
         if rest.startswith(("you'll ", "you'd ", "you've ")):
             return label
@@ -232,11 +262,18 @@ class Opens:
         if verb == "left" and not _LEFT.match(tail) and not _PASSED_ON.match(rest):
             return None
         passive = passive or bool(_PASSED_ON.match(rest))
-        did = verb in _PAST or ((_ED.match(verb) or verb == "found") and _OBJECT.match(tail))
+        did = (
+            verb in _PAST
+            or (rest.startswith("once ") and _LIKE_A_VERB.match(verb))
+            or (_ED.match(verb) and _OBJECT.match(tail))
+            or (verb in PASTS and (_YOU_TOO if verb in BASE else _OBJECT).match(tail))
+        )
         if did and not passive and not _is_name(kind, first):
             return f"{self.name} ", 0
         if verb in STATES:
             return f"{self.name} {be} ", 0
+        if _ED.match(verb) and _TURNED_UP.match(tail):
+            return f"{self.name} ", 0
         if verb in PARTICIPLES or (_ED.match(verb) and _NOT_DONE.match(tail) and tail) or _PASSED_ON.match(rest):
             return f"{self.name} {self._was} ", 0
         return None

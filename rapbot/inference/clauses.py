@@ -44,21 +44,23 @@ _LONG = 14
 """Words of a sentence that is looked at for that."""
 _NOMINAL = re.compile(
     r"(?:is|are|was|were)\s+(?:an?|the|your|our|some|one|his|her|their|\w+'s)\b"
-    r"|(?:is|are)\s+(?!(?:at|in|on|by|to|from|under|near|best|about)\b|\w+ed\b)[\w' -]+$"
+    r"|(?:is|are)\s+(?!(?:at|in|on|by|to|from|under|near|best|about|with)\b|\w+ed\b|\w+ing\s)[\w' -]+$"
     r"|an?\s",
     re.IGNORECASE,
 )
 """A predicate that says what somebody is; what follows a comma there says more of that."""
 _UNFINISHED = re.compile(
-    r"(?:^|\s)(?:is|are|was|were|\w+ed|grown|sewn|known|woven|given|taken|done|built|cut|bought|brought|made|one|worn|eaten"
-    r"|seen|found|held|kept|bursting|brimming|teeming)$",
+    r"(?:^|\s)(?:is|are|was|were|(?!(?:bed|shed|sled|seed|weed|breed|sunbed)$)\w+ed|grown|sewn|known|woven|given|taken|done|built|cut|bought|brought|made|one|worn|eaten"
+    r"|seen|found|held|kept|bursting|brimming|teeming"
+    r"|for\s+\w+ing)$",
     re.IGNORECASE,
 )
 _WHOSE = re.compile(
-    r"(?:^|\s)(?:present|gift|souvenir|thanks|photo|picture|portrait|piece|cup|glass|pair|friend|member|part)$",
+    r"(?:^|\s)(?:present|gift|souvenir|thanks|photo|picture|portrait|piece|cup|glass|pair|friend|member|part|walk|drive|ride|minutes?"
+    r"|steps|away|throw|far)$",
     re.IGNORECASE,
 )
-"""What is nothing without what follows: "covered with patches", "a present from grandma"."""
+"""What is nothing without what follows: "covered with patches", "a present from grandma", "a short walk from here"."""
 _RELATED = re.compile(
     r"(?:^|\s)(?:offspring|child|son|daughter|kid|parent|mother|father|partner|husband|wife|sister|brother|twin|cousin|boss"
     r"|neighbou?r|colleague|namesake|fan|owner|handiwork|work|project|idea|property|name|hands|care|memory)$",
@@ -71,10 +73,13 @@ _OF_THEM = re.compile(
 )
 """After these "from" tells more of them: "a present from a carpenter from Quito", "who descends from"."""
 _SINCE = re.compile(r"from\s+(?:\d|(?:spring|summer|autumn|winter|(?-i:[A-Z])[a-z]+)\s+\d)")
-_OF_A_THING = re.compile(r"\b(?:(?:of|like|for)\s+(?:an?|your|our|his|her|their|one)|called|named|by)\s", re.IGNORECASE)
+_OF_A_THING = re.compile(
+    r"\b(?:(?:of|like|for|to)\s+(?:an?|your|our|his|her|their|one)|called|named|by)\s", re.IGNORECASE
+)
 _SOMEBODY = re.compile(
     rf"\b(?:by|of|for|to|like|from|with|called|named)\s+(?:(?<!from )(?<!(?:ast|est|rth|uth) of )[A-Z]|.*{KIN.pattern}"
-    r"|.*\w(?:er|or|ist|man|lady|kid|child)\b)"
+    r"|.*(?!\b(?:shelter|river|summer|winter|corner|tower|water|number|computer|paper|floor|door|winter)\b)"
+    r"\b\w+(?:er|or|ist|man|lady|kid|child)\b)"
 )
 """After these, "with", "that" and "who" may tell of something or somebody else: "done by a guy who sings"."""
 _CLAUSE = re.compile(r"\b(?:s?he|it|they|you)\s+[a-z]")

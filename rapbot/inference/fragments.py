@@ -6,7 +6,7 @@ import re
 
 from rapbot.inference.job import Card
 from rapbot.inference.subjects import NO_POSSESSIVE, OPENS, has_own_subject, spelled
-from rapbot.inference.verbs import ADVERBS, BASE, FINITE, PARTICIPLES, STATES
+from rapbot.inference.verbs import ADVERBS, BASE, FINITE, PARTICIPLES, STATES, THINGS_TOO
 from rapbot.inference.vocabulary import words
 from rapbot.inference.wording import article, is_plural, mark
 
@@ -30,6 +30,8 @@ DONE_TO_IT = re.compile(
 )
 """By who writes: "Bought it in Leeds"; but "got her ears from Lassie"."""
 _DONE_BY = re.compile(r"[a-z]{2,}(?:ed|wn|ght|en)\s+by\b", re.IGNORECASE)
+_DONE_SOMEWHERE = re.compile(rf"[a-z]{{2,}}ed\s+(?:away|up|down|off|back|{_PREPOSITION})\b", re.IGNORECASE)
+_DONE_WITH = re.compile(r"[a-z]{3,}ed\s+with\b", re.IGNORECASE)
 MADE_OF = re.compile(r"made\s+(?:of|out|from)\b", re.IGNORECASE)
 _ACTIVE = re.compile(
     r"(?:bought|made|found|built|adopted|inherited|rescued|designed|knitted|carved)\s+(?:an?|the|his|her|its|your|you|two|it|him|them)"
@@ -61,6 +63,7 @@ _BEFORE_NAMES = (
     )
 )
 """May stand with a capital before a name at the start of a sentence and is none itself."""
+_DONE_TO = words("a an the his her its their your my our you me him it them every any two three four five six")
 _NATIONS = words("German French Dutch Swiss Greek Welsh Czech Thai Maine African American Mexican Korean European")
 
 
@@ -81,6 +84,8 @@ def fragment(text: str, card: Card) -> str:
         return f"{name} {was} {_lowered(text)}"
     if not formerly and finite_at_start(text):
         return f"{name} {_lowered(text)}"
+    if done and not formerly and first not in PARTICIPLES and _DONE_WITH.match(text):
+        return f"{name} {be} {_lowered(text)}"
     if done and (first in STATES or is_passive(text)):
         return f"{name} {was if first in PARTICIPLES and not MADE_OF.match(text) else be} {_lowered(text)}"
     short = first.endswith("'s") and spelled("'s", text[len(first) :].lstrip())
@@ -122,7 +127,8 @@ def _predicate(text: str, card: Card, *, formerly: bool) -> str:
     described = first in {"a", "an", "the", "one", "your", "our"} or whose
     if described or (_STATE.match(text) and text.split()[1:2] and text.split()[1].casefold() not in BASE):
         return f"{name} {be} {lowered}"
-    if (kind and kind in text.casefold() and first not in OPENS) or formerly:
+    done = _DONE_SOMEWHERE.match(text)  # "Tucked away in the car" is no car
+    if (kind and kind in text.casefold() and first not in OPENS and not done) or formerly:
         return of_kind
     return f"{name}: {text}"
 
@@ -156,4 +162,5 @@ def finite_at_start(text: str) -> bool:
     start = [word.strip(",.!?").casefold() for word in text.split()[:3]]
     while start and start[0] in ADVERBS:
         start.pop(0)
-    return bool(start) and start[0] in FINITE
+    does = start[:1] and start[0] in THINGS_TOO and start[1:2] and start[1] in _DONE_TO
+    return bool(start) and (start[0] in FINITE or bool(does))

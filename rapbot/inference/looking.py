@@ -18,11 +18,14 @@ _WHERE_THEY = re.compile(
 _IS_IT = re.compile(r"^(?:and )?(?:is|are|can you see|do you see)\b", re.I)
 _IS_THIS = re.compile(r"^(?:and )?(?:is|are) (?:this|that|these|those)\b", re.I)
 _IS_IT_NAMED = re.compile(r"^(?:and )?(?:is|are) (?:it|they)\b", re.I)
+_FEW = r"(?:(?!(?:true|that|ok|okay|possible|safe|known|said|allowed|only|for|of|in|on|at|about|like)\b)\S+ ){0,3}?"
+_NOT_HIS = r"(?!['’]?\w| (?:who|that|which)\b)"
+"""Before and after a name: "Is it my dog Lala?"; unlike "Is it true that Lala bites?", "Is it Lala's birthday?"."""
 _IN_PHOTO = re.compile(r"\b(?:photo|picture|pic|image|here|see|there)\b", re.I)
 _THERE_IS = re.compile(r"^(?:and )?(?:is|are) there\b", re.I)
 """No place: "Is there a rule for washing it?"."""
 _WHAT = re.compile(r"^(?:what|who)(?:'s| is| are| do you see| can you see| does| all)?\b", re.I)
-_ELSE = re.compile(r"\b(?:next to|beside|near|behind|around|else|background|in front of)\b", re.I)
+_ELSE = re.compile(r"\b(?:next to|beside|near|behind|around(?! here\b)|else|background|in front of)\b", re.I)
 
 
 def look_for(job: Job, scene: Scene | None) -> str:
@@ -61,8 +64,8 @@ def _is_this(text: str, asked: Sequence[Card]) -> bool:
     """ "Is this Lala?", "Is it Lala?"; but "Is it kept in the kitchen?" asks about what was spoken of."""
     if _IS_THIS.match(text):
         return True
-    names = [card.name.replace("_", " ").casefold() for card in asked]
-    return bool(_IS_IT_NAMED.match(text)) and any(name in text.replace("_", " ").casefold() for name in names)
+    named = "|".join(re.escape(card.name.replace("_", " ")) for card in asked)
+    return bool(re.match(rf"{_IS_IT_NAMED.pattern} {_FEW}(?:{named}){_NOT_HIS}", text.replace("_", " "), re.I))
 
 
 def two_places(card: Card, first: Box, second: Box) -> str:

@@ -17,12 +17,15 @@ _SHORT_KIND = 3
 """Words of a kind with "my": of nobody known it is said that there is none."""
 _MOST = 25
 """Names that one answer lists."""
-_X = r"(?:(?:(?:my|our|the)\s+(?:\w+\s+){1,3}?)?X(?:['’]s)?(?:\s+the\s+\w+)?)"
+_X = r"(?:(?:(?:my|our|the)\s+(?:(?!(?:of|about|for|on|in|from)\b)\w+\s+){1,3}?)?X(?:['’]s)?(?:\s+the\s+\w+)?)"
 _IT = rf"(?:{_X}(?:(?:\s*,|\s+and|\s*&|\s+or|\s+with|\s+to)+\s+{_X})*)"
 _POLITE = r"(?:(?:please|(?:can|could|would|will)\s+you|i\s+want\s+to|i['’]d\s+like\s+to|let\s+me)\s+)*"
+_SOME = (
+    r"(?:again|all|some|any|more|a|the|bit|little|everything|something|anything|infos?|information|details|facts|card)"
+)
 _ALL = re.compile(
     rf"""{_POLITE}(?:
-      (?:tell|remind|inform|show|give)\s+(?:me|us)\s+(?:\w+\s+){{0,5}}?(?:about|of|on)\s+{_IT}
+      (?:tell|remind|inform|show|give)\s+(?:me|us)\s+(?:(?:\w+\s+){{0,5}}?about|(?:{_SOME}\s+)*(?:of|on))\s+{_IT}
     | (?:hear|know|learn)\s+(?:\w+\s+){{0,3}}about\s+{_IT}
     | what(?:\s+\w+)?\s+(?:do|can|did)\s+(?:you|i|we)\s+(?:still\s+)?
       (?:know|remember|have|say|tell|note|write|save|teach)

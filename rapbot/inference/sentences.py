@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 
+from rapbot.inference.verbs import AMBIGUOUS, FINITE
+
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'(]?[A-Z0-9])|\s*[;\n•]\s*|(?<!\d)\s+[-–—]\s+")
 _ANY_SENTENCE_END = re.compile(r"(?:(?<=[^\W\d_]{2}[.!?])|(?<=[)!?][.!?]))\s+|\s*[;\n•]\s*|(?<!\d)\s+[-–—]\s+")
 """Of who writes everything small."""
 _WRAPPED = re.compile(
     r"(?P<goes_on>,|\b(?:a|an|the|my|our|his|her|its|their|and|or|but|of|to|at|by|for|from|with|in|on|under|behind|is|are|was"
-    r"|very))\n(?![-–—•*])|(?P<long>[^\n]{55}[^\n.!?;:])\n(?=[a-z])|\n(?=(?:and|or|but)\b)"
+    rf"|very))\n(?![-–—•*])|(?P<long>[^\n]{{55}}[^\n.!?;:])\n(?!(?:{'|'.join(sorted(FINITE - AMBIGUOUS))})\b)(?=[a-z])"
+    r"|\n(?=(?:and|or|but)\b)"
 )
 """A line break within a sentence, of text that was wrapped; else a line is a sentence."""
 _LINE_EACH = re.compile(r"^[^\n]{1,44}(?<!,)\n(?!(?:and|or|but)\b)[a-z]", re.MULTILINE)
@@ -22,6 +25,9 @@ _TITLE = re.compile(
     r"|(?:^|[\"'“(]|\b(?!(?:size|type|class|plan|vitamin)\b)[^\W\d.]+\.? )[\"'“(]?[A-Z]\.$"
 )
 """Before a name or a number: "Dr. Moore", "signed E. Marsh"."""
+_INITIAL = re.compile(r"\b[A-Z]\.$")
+_SUBJECT = re.compile(r"(?:It|He|She|They|We|This|That|These|My|Our|His|Her|Its|Their|The|There)\b")
+"""Begins a sentence even after "in high F."."""
 _NUMBER = re.compile(r"\b[Nn][or]\.$")
 _NUMBERED = re.compile(r"[A-Z]{2,}\b|[A-Za-z#-]*\d")
 """What "no. 9" counts, unlike "Good with kids: no. He bites"."""
@@ -73,6 +79,8 @@ def abbreviated(before: str, after: str) -> bool:
     """Whether the full stop that ends `before` belongs to its last word and the sentence goes on with `after`."""
     if _NUMBER.search(before):
         return bool(_NUMBERED.match(after))
+    if _INITIAL.search(before) and _SUBJECT.match(after):
+        return False
     return bool(_TITLE.search(before)) or bool(_SHORT.search(before) and not after[:1].isupper())
 
 

@@ -10,7 +10,7 @@ from rapbot.inference.verbs import BASE, FINITE, begins_clause
 from rapbot.inference.vocabulary import words
 from rapbot.inference.wording import is_plural
 
-_INSIDE = re.compile(r"\b(?:who|that|which|when|while|where|because|if|whose|as|what)\b")
+_INSIDE = re.compile(r"\b(?:who|that|which|when|while|where|because|if|whose|as|what|until|till)\b")
 """Begins a clause inside another."""
 OPENS = words("a an the your our his her its their and or of with in on at for from to by very no but then")
 """After these comes a thing, whatever else the word may be."""

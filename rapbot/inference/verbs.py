@@ -12,8 +12,8 @@ _IRREGULAR = words(
     " became forgot belonged lived worked moved loved liked wanted played studied travelled traveled stayed started"
     " stopped learned married retired hatched arrived joined cost"
     " died escaped graduated emigrated disappeared survived served isn't aren't wasn't weren't hasn't haven't couldn't"
-    " shouldn't wouldn't cant doesnt isnt wont didnt could"
-    " fell hid chose drew fought froze rang shook slept sat slid stole struck swore tore threw woke said"
+    " shouldn't wouldn't cant doesnt isnt wont didnt could might ought shall"
+    " stood fell hid chose drew fought froze rang shook slept sat slid stole struck swore tore threw woke said"
 )
 BASE = words(
     "abandon accept achieve acquire act adapt add adjust admire admit adore advise afford agree allow amble amuse"
@@ -80,6 +80,53 @@ BASE = words(
 )
 """As in "put it down": how an order begins."""
 
+_ALSO = words(
+    "imbibe swig splutter pong amount"
+    "absorb accelerate accompany accomplish accumulate accuse acknowledge adopt advance advertise affect alter amaze"
+    " anticipate assign associate attach attain attempt babysit become befriend begin bind bolster boost brew bribe"
+    " canter capture care carve chomp chop cite clamber clank classify clutch collaborate combat commemorate commit"
+    " compile comprise compute conceive conclude confront conserve constitute construct consume contribute convert"
+    " convey coordinate correct correspond covet cradle criticise criticize crush cultivate cure decode deepen define"
+    " defy demolish demonstrate deny depict derive descend destine diagnose direct disable disappoint discharge"
+    " dissolve distinguish dominate don drape dub duplicate edit elevate elude embark embody embrace embroider"
+    " emphasise emphasize enable encounter enhance enlighten enlist ensure evade evoke execute expire exude fail fend"
+    " ferment flaunt flutter forge frequent fulfil galvanise generate gild guzzle hack haggle hinder idolise"
+    " illuminate impersonate impose inject instruct interact interpret intrigue invade involve irk jot jut levy lug"
+    " marry mesmerise mistreat narrow negotiate nurture originate oust outdo outrun outshine outsmart outweigh"
+    " overflow overwhelm parry participate pave perceive perfect perplex persist pierce pollute ponder portray precede"
+    " predict prescribe preside prevail prioritise profess progress prohibit promote propel provoke pry quaff qualify"
+    " quench quieten rebuild recount regain regulate rehearse reinforce rejoin relieve relive replicate represent"
+    " restrict resume retain reverse rob rouse sadden safeguard satisfy sculpt secure seep shorten shun sift signify"
+    " simplify siphon slaughter slobber slog slosh smooth sniffle sort specialise specialize spurn steep stimulate"
+    " strengthen strive submerge substitute supervise suppress swill symbolise thicken thin throb tote transmit triple"
+    " undergo underline undermine unite unlace unnerve unpack unveil uphold usher veer verify vex videotape violate"
+    " vouch waft wallop wane warrant weaken whet whittle widen wield wilt withdraw wither withstand witness woo worsen"
+    " worship wreak yearn"
+)
+"""What somebody does; orders do not begin with these."""
+_RATHER_THINGS = words(
+    "access age aid aim alarm alert anchor arrest award balance ban base battle beat bend bet blend block board book"
+    " bore branch breed bridge bud budget burst butter cage cart cast caution champion chant charge chill circle click"
+    " clip clock coat color colour comb command comment concern contact cool craft crash credit crop crown curl curse"
+    " damage debate desert design die dip display dodge double download drill dump echo escort exchange exit"
+    " experience experiment export extract farm fashion feature figure film filter fire fish flash flavor flavour flip"
+    " flood focus form frame fuel function further grace grade graduate grant grasp grate grill grip ground group"
+    " guarantee guide halt handle harbour harm harness harvest head highlight hog honor honour hook hope house humour"
+    " impact import interest interview issue jam judge label launch license light limit line list lodge log lower lull"
+    " map march mark mask master matter mention mentor mirror moonlight moor motor mount mug murder name net network"
+    " nick number nurse object orbit outline overlap pad pair parade pass patrol pause peck pedal pen perch"
+    " phone pile pilot pin pine place plague plough plug poach poison polish pool pop post pound power price print"
+    " probe process project prompt pump question quilt quip rally rank rate rear recall recruit reform regard register"
+    " report reserve result review rhyme rig rinse rise risk root round route sample scale scan scent scoop score"
+    " screen scroll seal season seed sentence shade shape shift sight signal silence sketch skipper slash slice"
+    " slope smack snooker snow span spare spark spell spike spiral sponsor sport spot spruce spur stable stack stamp"
+    " star stem step sting stitch stock strain stress strip style sum surface swipe switch tag tail tailor tally"
+    " target team telephone text thread thrill thunder top total tour tow trace track trade trail transfer transport"
+    " trap treasure trigger trim trouble trump trumpet tune tutor tweet update upgrade vacuum view voice vote vow wed"
+    " weight welcome whip whisk wound wow yield"
+)
+"""What is a thing more often than something done: "sports", "heads"."""
+
 
 def third_person(verb: str) -> str:
     """ "carry" -> "carries"."""
@@ -90,7 +137,7 @@ def third_person(verb: str) -> str:
 
 FINITE = (
     _IRREGULAR
-    | frozenset(map(third_person, BASE))
+    | frozenset(map(third_person, BASE | _ALSO))
     | words(
         "wages attains retains originates busks"
         " longs pines wolfs whiles hails spans awaits depicts droops overflows accompanies amazes"
@@ -100,6 +147,8 @@ FINITE = (
     )
 )
 """What may follow a subject: "is", "carries", "must"."""
+THINGS_TOO = frozenset(map(third_person, _RATHER_THINGS))
+"""Verbs only right after "and" or a comma, and before what they are done to: ", sports a moustache"."""
 OF_ONE = {
     "are": "is",
     "have": "has",
@@ -138,11 +187,13 @@ AMBIGUOUS = words(
 _OF_THINGS = words("and or from by with without for is are was were has have can must will need needs")
 """What follows things and states: "walks with grandpa", "loved by all"."""
 ADVERBS = words(
-    "always never only often usually sometimes also still really mostly just even not now rarely then first"
+    "always never only often usually sometimes also still really mostly just even not now rarely then first once"
+    " already today nowadays soon"
 )
 PASTS = words(
     "left made sold bought bit built sent paid held told caught taught found felt kept stood met heard led drew flew"
-    " saw cut hit put let hurt read fed fled dug"
+    " saw cut hit put let hurt read fed fled dug beat bet bound struck swept swam spun stuck lit laid bore bred tried"
+    " cried"
 )
 """Pasts that are also something else: verbs only right after who did it."""
 PARTICIPLES = words(
