@@ -279,7 +279,7 @@ RITA = Card(
     "Rita",
     "person",
     "She is allergic to penicillin. Sleeps under the piano. Her left hand is broken. Please dont give her almonds!"
-    " Never bites children. She walks every single morning of the year with the neighbours and their two old dogs"
+    " Never bites children. Never stops talking. Keep away from the stove. She walks every single morning of the year with the neighbours and their two old dogs"
     " all the way down to the harbour.",
 )
 
@@ -295,6 +295,9 @@ RITA = Card(
         ("X: Please dont give her almonds!", "Are nuts ok for her?", "No, <Rita>: Please dont give her almonds!"),
         ("X never bites children.", "Is she safe for the baby?", "<Rita> never bites children."),
         ("X is a person.", "Is she a plumber?", "<Rita> is a person."),
+        ("X never stops talking.", "Is she chatty?", "Yes, <Rita> never stops talking."),
+        ("X: Keep away from the stove.", "Should she stay away from fires?", "Yes, <Rita>: Keep away from the stove."),
+        ("X: Keep away from the stove.", "Can she come near it?", "No, <Rita>: Keep away from the stove."),
     ],
 )
 def test_a_model_that_says_yes_is_not_believed_over_a_card_that_refuses(clause: str, question: str, said: str) -> None:

@@ -68,12 +68,18 @@ _BUT = re.compile(
 )
 """ "Is she anything but greedy?", "eats everything but fish": the contrary of what the words beside it say."""
 _REFUSAL = re.compile(
-    r"\b(?:allerg\w+|avoid\w*|forbid\w*|intolerant|poison\w*|refus\w+|broken|broke|missing|lost|stopped"
+    r"\b(?:allerg\w+|avoid\w*|(?:stays?|keep) (?:away|off)|keep out of|steer clear|off limits|forbid\w*|intolerant|poison\w*|refus\w+|broken|broke|missing|lost|stopped"
     r"|closed(?= (?:on|every|from|for|in|[a-z]+days?)\b)"
     r"|gave up)\b",
     re.IGNORECASE,
 )
 """Words after which Yes to a question without any of them would be false, or dangerous."""
+_NONETHELESS = re.compile(
+    r"\b(?:never|does(?:n't| not)|can(?:not|'t)) (?:ever )?(?:stops?|fails?|tires?|misse?s|gets? (?:enough|tired|bored)|waits?"
+    r"|(?:lives?|do|does|goes|go|be|is) without|resists?|help)\b",
+    re.IGNORECASE,
+)
+"""Denies nothing of what follows: "never stops talking about her kids"."""
 _SEXES = (words("male boy man he tom tomcat stallion gelding"), words("female girl woman she lady mare"))
 _ALLERGIC = re.compile(r"\b(?:allerg\w+|intolerant)\b", re.IGNORECASE)
 _MAY = re.compile(
@@ -140,7 +146,7 @@ def decided(question: str, card: Card, statement: str) -> Verdict:
 def refusal(question: str, statement: str) -> Verdict | None:
     """NO or TOLD where `statement` denies or forbids something and `question` does not, None else: to "Can she have
     penicillin?" the sentence "She is allergic to penicillin." must never begin with Yes."""
-    told = _without_names(statement)
+    told = _NONETHELESS.sub(" ", _without_names(statement))
     if not (_denies(told) or _REFUSAL.search(told)) or _NEGATION.search(question) or _REFUSAL.search(question):
         return None
     asked = without_lead(question)
