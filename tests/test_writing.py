@@ -279,8 +279,9 @@ RITA = Card(
     "Rita",
     "person",
     "She is allergic to penicillin. Sleeps under the piano. Her left hand is broken. Please dont give her almonds!"
-    " Never bites children. Never stops talking. Keep away from the stove. She walks every single morning of the year with the neighbours and their two old dogs"
-    " all the way down to the harbour.",
+    " Never bites children. Never stops talking. Keep away from the stove."
+    " She walks every single morning of the year with the neighbours and their two old dogs all the way"
+    " down to the harbour.",
 )
 
 

@@ -68,15 +68,16 @@ _BUT = re.compile(
 )
 """ "Is she anything but greedy?", "eats everything but fish": the contrary of what the words beside it say."""
 _REFUSAL = re.compile(
-    r"\b(?:allerg\w+|avoid\w*|(?:stays?|keep) (?:away|off)|keep out of|steer clear|off limits|forbid\w*|intolerant|poison\w*|refus\w+|broken|broke|missing|lost|stopped"
+    r"\b(?:allerg\w+|avoid\w*|(?:stays?|keep) (?:away|off)|keep out of|steer clear|off limits|forbid\w*|intolerant"
+    r"|poison\w*|refus\w+|broken|broke|missing|lost|stopped"
     r"|closed(?= (?:on|every|from|for|in|[a-z]+days?)\b)"
     r"|gave up)\b",
     re.IGNORECASE,
 )
 """Words after which Yes to a question without any of them would be false, or dangerous."""
 _NONETHELESS = re.compile(
-    r"\b(?:never|does(?:n't| not)|can(?:not|'t)) (?:ever )?(?:stops?|fails?|tires?|misse?s|gets? (?:enough|tired|bored)|waits?"
-    r"|(?:lives?|do|does|goes|go|be|is) without|resists?|help)\b",
+    r"\b(?:never|does(?:n't| not)|can(?:not|'t)) (?:ever )?(?:stops?|fails?|tires?|misse?s|gets? (?:enough|tired|bored)"
+    r"|waits?|(?:lives?|do|does|goes|go|be|is) without|resists?|help)\b",
     re.IGNORECASE,
 )
 """Denies nothing of what follows: "never stops talking about her kids"."""
