@@ -46,7 +46,7 @@ _WITH = re.compile(
     rf"(?:{DETERMINER}\s+(?:(?!who|that|which)[\w'-]+\s+){{1,2}})?"
     r"(?:lives|calls|runs|works|looks|sits|plays|goes|cares|waits|swims|walks|comes|dates|hails|stems)"
     r"\s+(?:with|for|by|from)\b"
-    r"|(?:shouts|cheers|roots|springs|jams|votes|jumps|swears|stands|lands|picks|stinks|smells|parks|races|stars|sports|reports)"
+    r"|(?:shouts|cheers|roots|springs|jams|votes|jumps|swears|stands|lands|picks|stinks|smells|parks|races|stars|sports|reports|amounts)"
     r"\s+(?:for|to|at|on|in|by|from|over|through)\b"
 )
 """Verbs also before a preposition, unlike "walks and loads with ..."."""
