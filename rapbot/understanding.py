@@ -91,6 +91,10 @@ _ORDINARY_SUBJECTS = frozenset(
 )
 
 
+_WHERE_THEY = re.compile(r"(?:and\s+|so\s+)?where(?:'s|’s|\s+is|\s+are)\s+(?:he|she|it|they)\W*$", re.I)
+"""On the last photo, if they are on it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What is wanted. `about_picture`: the last photo of the chat is meant, if the message brings none."""
@@ -117,7 +121,7 @@ def understand(text: str, spans: tuple[tuple[int, int], ...]) -> Wish:
             return Wish(task, about_picture=True)
     if not text.strip():
         return Wish(Task.CAPTION, about_picture=True)
-    return Wish(Task.QUESTION, about_picture=bool(_ABOUT_PICTURE.search(masked)))
+    return Wish(Task.QUESTION, about_picture=bool(_ABOUT_PICTURE.search(masked) or _WHERE_THEY.match(text.strip())))
 
 
 def is_remark(text: str, spans: tuple[tuple[int, int], ...]) -> bool:

@@ -84,7 +84,12 @@ async def test_follow_ups_are_about_the_last_photo_and_the_last_concept(owner: P
     assert where.picture is not None
     assert [sighting.name for sighting in where.sightings] == ["Lala"]
     assert "cheese" in (await owner.says("what does she eat?")).text
+    assert "on the left of the photo" in (await owner.says("where is she?")).text
     assert "Lala" in (await owner.says("who is here?")).text
+    await owner.says("", jpeg(coffee()))
+    await owner.says("/edit Lala A ginger tabby cat. She lives in Rome.")
+    await owner.says("what is Lala?")
+    assert "Rome" in (await owner.says("where is she?")).text
 
 
 async def test_an_edit_acts_on_the_very_next_answer_and_can_be_undone(owner: Person) -> None:

@@ -306,6 +306,13 @@ def test_a_model_that_says_yes_is_not_believed_over_a_card_that_refuses(clause: 
     assert write(Judging(clause, verdict=1), asked).text == said
 
 
+def test_a_model_takes_no_never_stops_for_a_no() -> None:
+    asked = job(Task.QUESTION, "Does she chat a lot?", RITA, cards=(RITA,))
+    assert write(Judging("X never stops talking.", verdict=2), asked).text == "<Rita> never stops talking."
+    asked = job(Task.QUESTION, "Does she stop talking?", RITA, cards=(RITA,))
+    assert write(Judging("X never stops talking.", verdict=2), asked).text == "No, <Rita> never stops talking."
+
+
 def test_over_a_clause_of_many_things_the_model_says_neither_yes_nor_no() -> None:
     clause = (
         "X walks every single morning of the year with the neighbours and their two old dogs all the way down to the"

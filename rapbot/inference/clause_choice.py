@@ -16,7 +16,7 @@ from rapbot.inference.asking import is_yes_no
 from rapbot.inference.clauses import clauses
 from rapbot.inference.job import Card
 from rapbot.inference.prompt import VERDICTS, build_clause_prompt
-from rapbot.inference.reading import Reading, Verdict, decided, excepts, refusal
+from rapbot.inference.reading import Reading, Verdict, decided, excepts, insists, refusal
 from rapbot.inference.seams import Generator, Prompt
 from rapbot.inference.statements import kind_statement
 from rapbot.inference.wording import mark
@@ -115,6 +115,8 @@ def _verdict(question: str, card: Card, best: Judged) -> Verdict:
     by_words = decided(question, card, best.clause)
     if by_words in (Verdict.YES, Verdict.NO):
         return by_words
+    if best.yes < 0 and insists(best.clause):
+        return Verdict.TOLD
     if best.yes > 0 and (refused := refusal(question, best.clause)):
         return refused
     # Nor does "X is a plant" say whether X is a cactus.

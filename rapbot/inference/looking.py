@@ -47,6 +47,8 @@ def answer_from_scene(job: Job, scene: Scene, asked: Sequence[Card]) -> str:
         asked = [known[one.concept_id] for one in scene.sightings if one.concept_id in known]
         if not asked:
             return found(scene.sightings, scene.strangers)
+    if _WHERE_THEY.match(text) and not any(_sighting(scene, card) for card in asked):
+        return ""  # perhaps a card knows where they are
     if asked and _WHERE.match(text) and len(text.split()) <= 4 + 2 * len(asked):
         return " ".join(located(card, _sighting(scene, card)) for card in asked)
     if asked and _IS_IT.match(text) and (_IN_PHOTO.search(_THERE_IS.sub("", text)) or _is_this(text, asked)):

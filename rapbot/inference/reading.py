@@ -154,6 +154,11 @@ def refusal(question: str, statement: str) -> Verdict | None:
     return Verdict.NO if _MAY.match(asked) or (_SAFE.match(asked) and _FORBIDS.search(told)) else Verdict.TOLD
 
 
+def insists(text: str) -> bool:
+    """Whether its "never" or "not" denies nothing: "never stops talking"."""
+    return bool(_NONETHELESS.search(text))
+
+
 def excepts(text: str) -> bool:
     """Whether what is said of all is not said of some: "loves everyone but children"."""
     return bool(_BUT.search(text))
