@@ -139,7 +139,7 @@ _TURNED_UP = re.compile(r"\s+(?:out|up)\s+(?:in|on|at|again|from|one|as|like)\b"
 _YOU_TOO = re.compile(r"\s+(?:you|us|me)\b")
 """Unlike an order: "beat you at chess", "put a book under the leg"."""
 _PASSED_ON = re.compile(r"(?:sold|sent|given)\s+to\b|left\s+(?:on|behind|under|outside)\b")
-_LEFT = re.compile(r"\s+(?:his|her|its|their|in|at|for|when|him|her|it|an?|the|you|us|school|home|your|\d)\b")
+_LEFT = re.compile(r"\s+(?:his|her|its|their|in|at|for|when|him|it|an?|the|you|us|school|home|your|\d)\b")
 """After the past of "leave", unlike "left hand"."""
 _NOT_DONE = re.compile(r"\s+(?:by|in|at|from|on|with|until|again)\b|\s*$")
 """After a participle: it was done to the concept."""

@@ -78,7 +78,7 @@ _OF_A_THING = re.compile(
 )
 _SOMEBODY = re.compile(
     rf"\b(?:by|of|for|to|like|from|with|called|named)\s+(?:(?<!from )(?<!(?:ast|est|rth|uth) of )[A-Z]|.*{KIN.pattern}"
-    r"|.*(?!\b(?:shelter|river|summer|winter|corner|tower|water|number|computer|paper|floor|door|winter)\b)"
+    r"|.*(?!\b(?:shelter|river|summer|winter|corner|tower|water|number|computer|paper|floor|door)\b)"
     r"\b\w+(?:er|or|ist|man|lady|kid|child)\b)"
 )
 """After these, "with", "that" and "who" may tell of something or somebody else: "done by a guy who sings"."""
